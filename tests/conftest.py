@@ -1,0 +1,12 @@
+"""How hypothesis draws: the same examples in every run, unless asked to search.
+
+pytest --hypothesis-profile=search   new random examples, and more of them
+pytest --hypothesis-profile=quick    few examples
+"""
+
+from hypothesis import settings
+
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile("quick", settings.get_profile("repeatable"), max_examples=10)
+settings.register_profile("search", deadline=None, derandomize=False, max_examples=1000)
+settings.load_profile("repeatable")
