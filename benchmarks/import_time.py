@@ -1,0 +1,82 @@
+"""Measure what `import microgrid` adds to `import numpy`, and what installing it adds to the disk.
+
+    python benchmarks/import_time.py --json import.json
+
+Fresh processes import the one and the other in turn; the times are medians. The wheel is built from
+a copy of this clone.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import harness
+import report
+
+SOURCES = ("microgrid", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+
+
+def seconds_to_import(module: str) -> float:
+    code = (
+        "import time; started = time.perf_counter()\n"
+        f"import {module}\n"
+        "print(time.perf_counter() - started)"
+    )
+    return float(harness.run_fresh(code))
+
+
+def import_times(rounds: int) -> dict[str, list[float]]:
+    """Return the seconds of each import, round by round; the first, which compiles, is left out."""
+    times: dict[str, list[float]] = {"numpy": [], "microgrid": []}
+    for _ in range(rounds + 1):
+        for module, seen in times.items():
+            seen.append(seconds_to_import(module))
+    return {module: seen[1:] for module, seen in times.items()}
+
+
+def wheel_sizes() -> dict[str, int]:
+    """Build the wheel of a copy of this clone; return its size and that of what it unpacks to."""
+    with tempfile.TemporaryDirectory() as folder:
+        clone = Path(folder, "clone")
+        clone.mkdir()
+        for name in SOURCES:
+            source = harness.ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
+            elif source.exists():
+                shutil.copy(source, clone)
+        build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", folder]
+        subprocess.run([*build, str(clone)], check=True)
+        (wheel,) = Path(folder).glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        return {"wheel": wheel.stat().st_size, "unpacked": unpacked}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = harness.parser_of(__doc__)
+    parser.add_argument("--rounds", type=int, default=21, help="processes for each of the two")
+    parser.add_argument("--no-wheel", action="store_true", help="do not build the wheel")
+    settings = parser.parse_args(arguments)
+    times = import_times(settings.rounds)
+    numpy, own = (statistics.median(seen) for seen in times.values())
+    lines = [
+        ["import numpy", f"{report.number(numpy * 1e3)} ms"],
+        ["import microgrid, numpy included", f"{report.number(own * 1e3)} ms"],
+        ["import microgrid beyond numpy", f"{report.number((own - numpy) * 1e3)} ms"],
+    ]
+    sizes = {} if settings.no_wheel else wheel_sizes()
+    lines += [[f"size of the {name} files", f"{size / 1e3:.0f} kB"] for name, size in sizes.items()]
+    print(report.markdown(["what", "median"], lines))
+    print(f"\n{report.machine_line()}")
+    report.write_json(settings.json, settings, imports=times, beyond_numpy=own - numpy, bytes=sizes)
+
+
+if __name__ == "__main__":
+    main()
