@@ -123,8 +123,9 @@ def interleave(
         settings: `peers`, `rounds`, `seconds` of a turn, `threads` of each peer.
 
     Returns:
-        One row for each case and peer, with the seconds per call of each round and their median;
-        and what each peer said about itself.
+        One row for each case and peer, with the seconds per call of each round and their median,
+        the CPU seconds burnt while others had their turn and the cores kept busy in its own (the
+        most of all rounds); and what each peer said about itself.
     """
     workers = [Worker(module, peer, settings.threads) for peer in settings.peers]
     try:
@@ -158,7 +159,8 @@ def _take_turns(
                 continue
             row = rows[worker.peer]
             row["rounds"].append(answer["per_call"])
-            row["idle_cpu"] = max(answer["idle_cpu"], row.get("idle_cpu", 0.0))
+            for key in ("idle_cpu", "cores_busy"):
+                row[key] = max(answer[key], row.get(key, 0.0))
     for worker in workers:
         worker.ask(case=None)  # give the memory back
     for row in rows.values():
@@ -236,9 +238,12 @@ class Bench:
         """Return the seconds per call over about `seconds`, the caches warmed beforehand."""
         idle_cpu = time.process_time() - self.cpu
         self.time(max(1, int(0.1 * seconds / self.estimate)))
-        self.estimate = self.time(max(1, int(seconds / self.estimate)))
+        calls = max(1, int(seconds / self.estimate))
+        cpu = time.process_time()
+        self.estimate = self.time(calls)
+        cores = (time.process_time() - cpu) / (self.estimate * calls)
         self.cpu = fall_asleep()
-        return {"per_call": self.estimate, "idle_cpu": idle_cpu}
+        return {"per_call": self.estimate, "idle_cpu": idle_cpu, "cores_busy": cores}
 
     def time(self, calls: int) -> float:
         """Return the seconds that a call takes, over so many of them."""
