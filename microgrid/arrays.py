@@ -1,0 +1,100 @@
+"""What may enter: conversion of numbers, lists and arrays, and dtypes that can carry a gradient."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+from operator import index as op_index
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import DtypeError
+
+Array: TypeAlias = NDArray[Any]
+
+NEEDED = "it needs real numbers (float, integer, bool, or Fraction objects). Convert it first."
+
+
+def as_array(who: str, x: Any) -> Array:
+    """Return x as an array of real numbers in native byte order; copy only if that takes one.
+
+    Raises:
+        DtypeError: x is not numeric.
+    """
+    array = np.asarray(_without_tensors(x))
+    if array.dtype.kind not in "biufO":
+        raise DtypeError(f"{who}: data of dtype {array.dtype} was given; {NEEDED}")
+    if array.dtype.kind == "O":
+        for item in array.flat:
+            if not isinstance(item, numbers.Real):
+                raise DtypeError(f"{who}: a {type(item).__name__} was given as a number; {NEEDED}")
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def as_arrays(who: str, inputs: Sequence[Any]) -> list[Array]:
+    """Return the inputs as arrays; plain numbers take the dtype NumPy's promotion gives them here.
+
+    A Python number is weak (NEP 50): with a float32 array it becomes float32. An array of no
+    dimensions is not.
+
+    Raises:
+        DtypeError: an input is not numeric.
+    """
+    found = [x if is_weak(x) else as_array(who, x) for x in inputs]
+    strong = [a.dtype for a in found if isinstance(a, np.ndarray)]
+    return [
+        a if isinstance(a, np.ndarray) else np.asarray(a, np.result_type(a, *strong)) for a in found
+    ]
+
+
+def is_weak(x: object) -> bool:
+    """Return whether x is a Python number, which takes on the dtype of what it meets."""
+    return isinstance(x, (bool, int, float)) and not isinstance(x, np.generic)
+
+
+def check_can_carry_gradient(who: str, dtype: np.dtype[Any]) -> None:
+    """Raise unless a gradient in this dtype makes sense.
+
+    Raises:
+        DtypeError: the dtype is of integers or truth values.
+    """
+    if dtype.kind not in "fO":
+        raise DtypeError(
+            f"{who}: requires_grad=True was given for dtype {dtype}; a gradient needs a dtype that "
+            "varies continuously. Use float data, as in tensor(data, dtype=float)."
+        )
+
+
+def own_index(index: Any) -> Any:
+    """Return an index whose Tensors and arrays are copied: changing them later changes nothing."""
+    if isinstance(index, tuple):
+        return tuple(own_index(part) for part in index)
+    if isinstance(index, slice):
+        return slice(*(None if p is None else op_index(p) for p in _ends(index)))
+    if type(index) is int or index is None or index is Ellipsis:
+        return index
+    array = np.array(_without_tensors(index))
+    if array.size == 0 and not isinstance(index, np.ndarray):
+        return array.astype(np.intp)  # x[[]]
+    return int(array) if array.ndim == 0 and array.dtype.kind in "iu" else array
+
+
+def _ends(index: slice) -> tuple[Any, Any, Any]:
+    return index.start, index.stop, index.step
+
+
+def into(out: Array | None, result: Any) -> Any:
+    """Return `result`, written to `out` if that was given: for kernels that cannot do so themselves."""
+    if out is None:
+        return result
+    np.copyto(out, result)
+    return out
+
+
+def _without_tensors(x: Any) -> Any:
+    """Return x, nested lists and tuples too, with arrays in place of Tensors."""
+    if isinstance(x, (list, tuple)):
+        return [_without_tensors(item) for item in x]
+    return getattr(x, "_data", x)

@@ -1,0 +1,349 @@
+"""The heart: the op record, the one call path, the Tensor.
+
+Every operation is a record (`Op`), and every call of one, wherever it comes from, goes through
+`Op.__call__`: the kernel runs on plain arrays and, if a gradient may be asked for, the result
+remembers the op and its inputs. Edges point backwards only, so a graph that nobody holds is freed by
+reference counts alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from numbers import Number
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from .arrays import Array, as_array, as_arrays, check_can_carry_gradient
+from .errors import GraphError, ShapeError
+from .operators import Operators
+from .record import BUILTIN, OPS, Record
+from .recording import is_recording
+from .signatures import explain_misfit
+
+Operand: TypeAlias = "Tensor | ArrayLike"
+
+# A serial number is a position in time: creation for a result, the last write for a leaf. So
+# creation order is a topological order, and an input younger than its reader was overwritten.
+next_serial = itertools.count().__next__
+
+
+class Op(Record):
+    """An op: its record, and the one way to call it."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.name in BUILTIN:
+            raise ValueError(f"Op: the name {self.name!r} is taken by microgrid. Choose another.")
+        OPS[self.name] = self
+
+    def __repr__(self) -> str:
+        return f"<op {self.name} {self.signature}>"
+
+    def __reduce__(self) -> tuple[Callable[[str], Op], tuple[str]]:
+        return OPS.__getitem__, (self.name,)  # a model may hold an op: the record is not copied
+
+    def __call__(self, *inputs: Any, **params: Any) -> Any:
+        """Run the op: the one way in, for users, rules and layers alike."""
+        if self.arity is not None and len(inputs) != self.arity:
+            raise TypeError(f"{self.name}: {len(inputs)} inputs were given; it takes {self.arity}.")
+        arrays: list[Any] = []
+        tensors = numbers = 0
+        wanted = False
+        for x in inputs:
+            if isinstance(x, Tensor):
+                tensors += 1
+                wanted = wanted or x._requires_grad
+                arrays.append(x._data)
+            else:
+                numbers += type(x) is not np.ndarray
+                arrays.append(x)
+        if not tensors:
+            return self._on_numbers(inputs, params) if numbers else self._run(arrays, params)
+        record = wanted and self.has_gradient and is_recording.get()
+        if tensors < len(inputs):
+            arrays = as_arrays(self.name, arrays)
+            inputs = tuple(
+                x if isinstance(x, Tensor) else wrap(a.copy() if record else a)
+                for x, a in zip(inputs, arrays, strict=True)
+            )
+        data = self._run(arrays, params)
+        # Outside a graph nothing knows that a view changes with its base: a leaf owns its memory.
+        if self.view and not record and data.base is not None:
+            data = data.copy()
+        y = wrap(data)
+        if record:
+            y.op, y.inputs, y.params, y._requires_grad = self, inputs, params, True
+        return y
+
+    def _run(self, arrays: Sequence[Any], params: dict[str, Any]) -> Array:
+        try:
+            data = self.kernel(*arrays, **params)
+        except ValueError as error:
+            misfit = explain_misfit(self.name, self.signature, [np.shape(a) for a in arrays])
+            if misfit is None:
+                raise
+            raise ShapeError(misfit) from error
+        # NumPy returns scalars from 0-d ufunc calls; a Tensor's data is always an array.
+        return data if type(data) is np.ndarray else np.asarray(data)
+
+    def _on_numbers(self, inputs: Sequence[Any], params: dict[str, Any]) -> Any:
+        """Return an array, or for numbers a number: a Python one if all inputs are."""
+        y = self._run(as_arrays(self.name, inputs), params)
+        if y.ndim:
+            return y
+        python = all(isinstance(x, Number) and not isinstance(x, np.generic) for x in inputs)
+        return y.item() if python else y[()]
+
+
+class Tensor(Operators):
+    """An array that remembers how it was computed.
+
+    `Tensor(data)` is `tensor(data)`. Every op whose first operand is `x` is also a method.
+
+    Attributes:
+        data: the values, always an array. Assigning to it writes into the same memory.
+        grad: after `backward`, on leaves: the gradient, an array of the same shape and dtype.
+        requires_grad: whether a gradient is wanted, or passes through.
+        op: the op that computed it; None for a leaf.
+        inputs: the Tensors it was computed from; None after `backward` released the graph.
+    """
+
+    __slots__ = (
+        "__weakref__", "_data", "_requires_grad", "grad", "inputs", "op", "params", "serial",
+    )  # fmt: skip
+
+    _data: Array
+    _requires_grad: bool
+    grad: Array | None
+    op: Op | None
+    inputs: tuple[Tensor, ...] | None
+    params: dict[str, Any]
+    serial: int
+
+    backward: ClassVar[Callable[..., None]]  # attached by gradients.py
+    if TYPE_CHECKING:  # the methods that are ops are attached by ops/__init__.py
+
+        def __getattr__(self, name: str) -> Callable[..., Tensor]: ...
+
+    def __init__(
+        self, data: Operand, dtype: DTypeLike | None = None, requires_grad: bool = False
+    ) -> None:
+        # One copy, and only one: as_array may already have made it.
+        array = np.array(as_array("tensor", data), dtype=dtype)
+        if array.dtype.kind not in "biufO":
+            as_array("tensor", array)
+        self._data = array if array.dtype.isnative else as_array("tensor", array)
+        self.grad = self.op = None
+        self.inputs = ()
+        self.params = {}
+        self._requires_grad = False
+        self.serial = next_serial()
+        if requires_grad:
+            self.requires_grad = True
+
+    # --- what it holds ---------------------------------------------------------------------------
+
+    @property
+    def data(self) -> Array:
+        """The values: an array that shares the Tensor's memory.
+
+        `t.data = value` and `t.data -= value` write into that memory and mark the Tensor as changed,
+        so that a graph that used the old values refuses to go backward. Writing to single elements,
+        `t.data[0] = 1`, does not mark it.
+        """
+        return self._data
+
+    @data.setter
+    def data(self, value: Operand) -> None:
+        assign(self, value)
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether a gradient is wanted (a leaf) or passes through (a result)."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        if self.op is not None and not wanted:
+            raise GraphError(
+                f"requires_grad: False was given for the result of {self.op.name}; only a leaf can "
+                "stop requiring a gradient. Use detach()."
+            )
+        if wanted:
+            check_can_carry_gradient("tensor", self._data.dtype)
+        self._requires_grad = bool(wanted)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The size of each dimension."""
+        return self._data.shape
+
+    @property
+    def ndim(self) -> int:
+        """The number of dimensions."""
+        return self._data.ndim
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self._data.size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The NumPy dtype."""
+        return self._data.dtype
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it was made by the user, not computed by a recorded op."""
+        return self.op is None
+
+    def item(self) -> Any:
+        """Return the only element as a Python number.
+
+        Raises:
+            ValueError: there is not exactly one element.
+        """
+        if self.size != 1:
+            raise ValueError(
+                f"item: the Tensor has shape {self.shape}; one element is needed. "
+                "Index it first, or use tolist()."
+            )
+        return self._data.item()
+
+    def numpy(self) -> Array:
+        """Return a copy of the values, without the graph."""
+        return self._data.copy()
+
+    def tolist(self) -> Any:
+        """Return the values as nested lists of Python numbers."""
+        return self._data.tolist()
+
+    def detach(self) -> Tensor:
+        """Return the values as a new leaf that does not require a gradient."""
+        # A leaf's memory may be written to later; a result's never is, so it can be shared.
+        return wrap(self._data.copy() if self.op is None else self._data)
+
+    def zero_grad(self) -> None:
+        """Forget the gradient: `grad` becomes None."""
+        self.grad = None
+
+    # --- Python's protocols ----------------------------------------------------------------------
+
+    __hash__ = object.__hash__  # by identity, although == is elementwise
+
+    def __repr__(self) -> str:
+        body = np.array2string(self._data, separator=", ", prefix="tensor(")
+        notes = [] if self.dtype in (np.float64, np.int64, np.bool_) else [f"dtype={self.dtype}"]
+        if self.op is not None:
+            notes.append(f"op={self.op.name}")
+        elif self._requires_grad:
+            notes.append("requires_grad=True")
+        return f"tensor({', '.join([body, *notes])})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        """Return an independent copy: of a leaf with its gradient, of a result its values only."""
+        twin = memo[id(self)] = rebuild(*self._state())
+        twin.grad = None if self.grad is None else self.grad.copy()
+        return twin
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle a leaf without its gradient, and a result as a leaf with its values only."""
+        return rebuild, self._state()
+
+    def _state(self) -> tuple[type[Tensor], Array, bool]:
+        return type(self), self._data.copy(), self._requires_grad and self.is_leaf
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise TypeError("len: the Tensor has no dimensions, so it has no length. Use size.")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self.ndim == 0:
+            raise TypeError("iter: the Tensor has no dimensions to iterate over. Use item().")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __contains__(self, value: Any) -> bool:
+        return value in self._data
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError(
+                f"bool: the Tensor has shape {self.shape}, and a truth value needs one element. "
+                "Compare and reduce .data with any() or all()."
+            )
+        return bool(self._data.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iu" or self.ndim:
+            raise TypeError(
+                f"index: the Tensor has dtype {self.dtype} and shape {self.shape}; an index is one "
+                "integer. Convert it with int()."
+            )
+        return int(self._data)
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
+        if copy is False:
+            return self._data if dtype is None else np.asarray(self._data, dtype)
+        return np.array(self._data, dtype)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TypeError(
+            "setitem: a Tensor's elements cannot be assigned, since a graph may hold them. "
+            "Build the result with where() or concatenate(), or assign a whole leaf: t.data = array."
+        )
+
+
+def wrap(data: Array) -> Tensor:
+    """Return a leaf around `data` itself, without copying or checking."""
+    t = Tensor.__new__(Tensor)
+    t._data = data
+    t.grad = t.op = None
+    t.inputs = ()
+    t.params = {}
+    t._requires_grad = False
+    t.serial = next_serial()
+    return t
+
+
+def rebuild(kind: type[Tensor], data: Array, requires_grad: bool) -> Tensor:
+    """Return a leaf of the class `kind`, as pickle and deepcopy need it."""
+    t = kind.__new__(kind)
+    Tensor.__init__(t, data, requires_grad=requires_grad)
+    return t
+
+
+def assign(leaf: Tensor, value: Operand) -> None:
+    """Write `value` into the memory of `leaf`, and mark it as changed.
+
+    Args:
+        leaf: any[...], not the result of an op.
+        value: of the same shape; cast to the dtype of `leaf`.
+
+    Raises:
+        GraphError: `leaf` is a result.
+        ShapeError: the shapes differ.
+    """
+    if leaf.op is not None:
+        raise GraphError(
+            f"assign: the result of {leaf.op.name} was given; only a leaf can be written to. "
+            "Use detach() and assign to that."
+        )
+    array = as_array("assign", value)
+    if array.shape != leaf._data.shape:
+        raise ShapeError(
+            f"assign: a value of shape {array.shape} was given for a Tensor of shape {leaf.shape}; "
+            "the shapes must be equal. Broadcast the value first."
+        )
+    np.copyto(leaf._data, array, casting="same_kind")
+    leaf.serial = next_serial()

@@ -1,0 +1,259 @@
+"""Reverse mode: from a result back to what it was computed from.
+
+One loop serves `backward`, `gradients` and gradients of gradients. It is iterative, so depth costs no
+stack, and newest first, since creation order is a topological order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from .arrays import Array, as_array, into
+from .core import Op, Operand, Tensor, wrap
+from .errors import GraphError, ShapeError
+from .record import Domain
+from .recording import enable_grad
+
+_serial = attrgetter("serial")
+
+
+def backward(
+    result: Tensor, gradient: Operand | None = None, retain_graph: bool = False
+) -> None:
+    """Add the gradient of `result` to `.grad` of every leaf that requires one.
+
+    Nothing is added unless every rule succeeds.
+
+    Args:
+        gradient: of the shape of `result`, what multiplies its Jacobian; may be left out if `result`
+            has one element, and is 1 then.
+        retain_graph: keep the graph for another pass; otherwise its memory is released.
+
+    Raises:
+        GraphError: there is no graph, it was released, or a leaf was written to since.
+        ShapeError: the gradient's shape is not that of `result`.
+
+    >>> import microgrid as mg
+    >>> x = mg.tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    array([2., 4.])
+    """
+    if not result._requires_grad:
+        raise GraphError(
+            "backward: the Tensor has no graph: it was not computed from one with "
+            "requires_grad=True, or under no_grad(). Set requires_grad=True on the leaves first."
+        )
+    order = _ancestors("backward", result)
+    grads: dict[Tensor, Any] = {result: _seed("backward", result, gradient)}
+    with np.errstate(all="ignore"):
+        _propagate(order, grads)
+        # Collect, then commit: an error above leaves every .grad as it was.
+        sums = [(x, g if x.grad is None else x.grad + g) for x, g in grads.items()]
+    for leaf, total in sums:
+        leaf.grad = total
+    if not retain_graph:
+        for node in order:
+            if node.op is not None:
+                node.inputs = None
+
+
+def gradients(
+    y: Tensor,
+    xs: Tensor | Sequence[Tensor],
+    gradient: Operand | None = None,
+    *,
+    create_graph: bool = False,
+) -> Any:
+    """Return the gradients of `y` with respect to `xs`, without touching `.grad`.
+
+    Args:
+        y: float[...].
+        xs: Tensors that require a gradient, leaves or not; or one of them.
+        gradient: of the shape of `y`; may be left out if `y` has one element.
+        create_graph: record the computation, so that the gradients can be differentiated again.
+
+    Returns:
+        A list of Tensors with the shapes and dtypes of `xs`, zeros where `y` does not depend on one;
+        a Tensor if `xs` is one. The graph is kept.
+
+    Raises:
+        GraphError: one of `xs` does not require a gradient, or the graph cannot be used.
+        ShapeError: the gradient's shape is not that of `y`.
+
+    >>> import microgrid as mg
+    >>> x = mg.tensor(3.0, requires_grad=True)
+    >>> slope = mg.gradients(x**3, x, create_graph=True)
+    >>> slope, mg.gradients(slope, x)
+    (tensor(27., op=multiply), tensor(18.))
+    """
+    if isinstance(xs, Tensor):
+        return gradients(y, [xs], gradient, create_graph=create_graph)[0]
+    for i, x in enumerate(xs):
+        if not x._requires_grad:
+            raise GraphError(
+                f"gradients: xs[{i}] of shape {x.shape} does not require a gradient. "
+                "Set requires_grad=True on it before computing y."
+            )
+    grads: dict[Tensor, Any] = {}
+    if y._requires_grad:
+        grads[y] = _seed("gradients", y, gradient)
+        keep = frozenset(xs)
+        with np.errstate(all="ignore"):
+            order = _ancestors("gradients", y)
+            if create_graph:
+                if not isinstance(gradient, Tensor):
+                    grads[y] = wrap(grads[y])
+                else:
+                    grads[y] = gradient
+                with enable_grad():
+                    _propagate(order, grads, keep, record=True)
+            else:
+                _propagate(order, grads, keep)
+    return [_as_result(grads.get(x), x) for x in xs]
+
+
+def _as_result(g: Any, x: Tensor) -> Tensor:
+    if g is None:
+        return wrap(np.zeros_like(x._data))
+    return g if isinstance(g, Tensor) else wrap(g.copy())
+
+
+def _ancestors(who: str, result: Tensor) -> list[Tensor]:
+    """Return all that `result` was computed from and that requires a gradient, newest first."""
+    seen = {result}
+    stack = [result]
+    while stack:
+        node = stack.pop()
+        if node.inputs is None:
+            raise GraphError(
+                f"{who}: this graph was already used and released. "
+                "Call backward(retain_graph=True) the first time to use it twice."
+            )
+        for x in node.inputs:
+            if x.serial > node.serial:
+                raise GraphError(
+                    f"{who}: an input of {node.op.name if node.op else 'it'} (shape {x.shape}) was "
+                    "written to after the forward pass, so the value it was computed from is gone. "
+                    "Run the forward pass again before going backward."
+                )
+            if x._requires_grad and x not in seen:
+                seen.add(x)
+                stack.append(x)
+    return sorted(seen, key=_serial, reverse=True)
+
+
+def _seed(who: str, y: Tensor, gradient: Operand | None) -> Array:
+    if gradient is None:
+        if y.size != 1:
+            raise GraphError(
+                f"{who}: the result has shape {y.shape} and no gradient was given. "
+                "Pass one of that shape, or reduce with sum() or mean()."
+            )
+        return np.ones_like(y._data)
+    seed = np.array(as_array(who, gradient), y.dtype)
+    if seed.shape != y.shape:
+        raise ShapeError(
+            f"{who}: a gradient of shape {seed.shape} was given for a result of shape {y.shape}; "
+            "the shapes must be equal. Broadcast it first."
+        )
+    return seed
+
+
+def _propagate(
+    order: list[Tensor],
+    grads: dict[Tensor, Any],
+    keep: Collection[Tensor] = (),
+    record: bool = False,
+) -> None:
+    """Carry the gradients in `grads` down to the leaves and to `keep`; drop the others on the way.
+
+    With `record`, the rules run on Tensors and leave a graph; without, on arrays, which is faster.
+    """
+    for node in order:
+        op = node.op
+        if op is None:
+            continue
+        g = grads.get(node) if node in keep else grads.pop(node, None)
+        if g is None:
+            continue
+        inputs: Any = node.inputs
+        values = inputs if record else [x._data for x in inputs]
+        y = node if record else node._data
+        for x, rule in zip(inputs, op.rules(len(inputs)), strict=True):
+            if rule is None or not x._requires_grad:
+                continue
+            gx = rule(g, y, *values, **node.params)
+            if type(gx) is not np.ndarray and not record:
+                gx = np.asarray(gx)
+            data = x._data
+            if gx.shape != data.shape:
+                gx = sum_to(gx, shape=data.shape)
+            if gx.dtype != data.dtype:
+                gx = gx.astype(data.dtype)
+            if x in grads:
+                gx = grads[x] + gx
+            elif x.op is None and not record:
+                gx = _owned(gx, g, values)
+            grads[x] = gx if record or type(gx) is np.ndarray else np.asarray(gx)
+
+
+def _owned(gx: Array, g: Array, values: Sequence[Array]) -> Array:
+    """Return gx in memory of its own: a rule may return g, an input, or a view."""
+    if gx is g or gx.base is not None or any(gx is value for value in values):
+        return gx.copy()
+    return gx
+
+
+def _sum_to(x: Array, out: Array | None = None, *, shape: tuple[int, ...]) -> Any:
+    lead = x.ndim - len(shape)
+    stretched = tuple(i + lead for i, size in enumerate(shape) if size == 1 != x.shape[i + lead])
+    y = np.add.reduce(x, axis=(*range(lead), *stretched), keepdims=True)
+    return into(out, np.asarray(y).reshape(shape))
+
+
+def _sum_to_by_elements(x: Array, shape: tuple[int, ...]) -> Array:
+    y = np.zeros(shape, x.dtype)
+    for place in np.ndindex(x.shape):
+        kept = place[x.ndim - len(shape) :]
+        y[tuple(0 if size == 1 else i for i, size in zip(kept, shape, strict=True))] += x[place]
+    return y
+
+
+def _stretched(shape: tuple[int, ...]) -> list[dict[str, Any]]:
+    return [{"shape": shape}, {"shape": (3, *shape)}, {"shape": (2, 1, *shape)}]
+
+
+def _shrunk(shape: tuple[int, ...]) -> list[dict[str, Any]]:
+    return [{"shape": shape[i:]} for i in range(len(shape) + 1)] + [{"shape": (1,) * len(shape)}]
+
+
+sum_to = Op(
+    name="sum_to",
+    doc="Sum over the dimensions along which an array of `shape` was broadcast: what undoes it.",
+    kernel=_sum_to,
+    vjps=(lambda g, y, x, shape: broadcast_to(g, shape=x.shape),),
+    domains=(Domain(),),
+    signature="(...)->(...)",
+    params=_shrunk,
+    reference=_sum_to_by_elements,
+    private=True,
+)
+
+broadcast_to = Op(
+    name="broadcast_to",
+    doc="Repeat x along new and size-1 dimensions to fill `shape`.",
+    kernel=lambda x, out=None, *, shape: into(out, np.broadcast_to(x, shape)),
+    vjps=(lambda g, y, x, shape: sum_to(g, shape=x.shape),),
+    domains=(Domain(),),
+    signature="(...)->(...)",
+    params=_stretched,
+    reference=lambda x, shape: np.ones(shape, dtype=x.dtype) * x,
+    view=True,
+)
+
+Tensor.backward = backward

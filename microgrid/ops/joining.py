@@ -1,0 +1,186 @@
+"""Joining, cutting and framing arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array, into
+from ..core import Op, Operand, Tensor
+from ..errors import ShapeError
+from ..record import EachInput
+from .arithmetic import ANY
+from .axes import normalise
+from .shape import as_operand
+
+
+def _concatenate_rule(i: int, g: Any, y: Any, *xs: Any, axis: int) -> Any:
+    start = sum(x.shape[axis] for x in xs[:i])
+    return g[(slice(None),) * axis + (slice(start, start + xs[i].shape[axis]),)]
+
+
+_concatenate = Op(
+    name="concatenate",
+    doc="Arrays joined along an axis that they have.",
+    kernel=lambda *xs, out=None, axis: np.concatenate(xs, axis, out=out),
+    vjps=EachInput(_concatenate_rule),
+    domains=(ANY,),
+    signature="(...)->(...)",
+    shapes=(((2, 3), (2, 3), (2, 3)), ((1,), (1,)), ((0, 2), (0, 2)), ((2,),)),
+    params=lambda *shapes: [{"axis": i} for i in range(len(shapes[0]))],
+    reference=lambda *xs, axis: np.moveaxis(
+        np.array([row for x in xs for row in np.moveaxis(x, axis, 0)]), 0, axis
+    ),
+    formula="np.concatenate(arrays, axis)",
+)
+
+_stack = Op(
+    name="stack",
+    doc="Arrays of one shape joined along a new axis.",
+    kernel=lambda *xs, out=None, axis: np.stack(xs, axis, out=out),
+    vjps=EachInput(lambda i, g, y, *xs, axis: g[(slice(None),) * axis + (i,)]),
+    domains=(ANY,),
+    signature="(...)->(...)",
+    shapes=(((2, 3), (2, 3), (2, 3)), ((), ()), ((0,), (0,))),
+    params=lambda *shapes: [{"axis": i} for i in range(len(shapes[0]) + 1)],
+    reference=lambda *xs, axis: np.moveaxis(np.array(xs), 0, axis),
+    formula="np.stack(arrays, axis)",
+)
+
+
+def _pad_rule(g: Any, y: Any, x: Any, pad_width: Any, constant_values: float) -> Any:
+    inner = (
+        slice(before, before + size) for (before, _), size in zip(pad_width, x.shape, strict=True)
+    )
+    return g[tuple(inner)]
+
+
+_pad = Op(
+    name="pad",
+    doc="A frame of constant values around the array.",
+    kernel=lambda x, out=None, *, pad_width, constant_values: into(
+        out, np.pad(x, pad_width, constant_values=constant_values) if pad_width else np.array(x)
+    ),
+    vjps=(_pad_rule,),
+    domains=(ANY,),
+    signature="(...)->(...)",
+    params=lambda shape: [
+        {"pad_width": tuple((i % 2, 2) for i in range(len(shape))), "constant_values": 0.5},
+        {"pad_width": ((0, 0),) * len(shape), "constant_values": 0},
+    ],
+    reference=lambda x, pad_width, constant_values: _pad_by_elements(x, pad_width, constant_values),
+    formula="np.pad(x, pad_width)",
+)
+
+
+def _pad_by_elements(x: Array, pad_width: Any, constant_values: float) -> Array:
+    shape = [n + sum(width) for n, width in zip(x.shape, pad_width, strict=True)]
+    y = np.full(shape, constant_values, x.dtype)
+    for place in np.ndindex(x.shape):
+        y[tuple(i + before for i, (before, _) in zip(place, pad_width, strict=True))] = x[place]
+    return y
+
+
+def concatenate(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
+    """Return Tensors or arrays joined along an axis that they have.
+
+    Args:
+        tensors: at least one, alike in all other axes.
+        axis: along which.
+
+    Raises:
+        ShapeError: the shapes do not fit, or nothing was given.
+
+    >>> from microgrid import concatenate
+    >>> concatenate([[1, 2], [3]])
+    array([1, 2, 3])
+    """
+    parts = [as_operand(x) for x in tensors]
+    if not parts:
+        raise ShapeError("concatenate: no array was given; it needs at least one.")
+    return _concatenate(*parts, axis=normalise("concatenate", axis, parts[0])[0])  # type: ignore[no-any-return]
+
+
+def stack(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
+    """Return Tensors or arrays of one shape joined along a new axis.
+
+    Args:
+        tensors: at least one, of one shape.
+        axis: the place of the new axis in the result.
+
+    Raises:
+        ShapeError: the shapes differ, or nothing was given.
+
+    >>> from microgrid import stack
+    >>> stack([[1, 2], [3, 4]], axis=1)
+    array([[1, 3],
+           [2, 4]])
+    """
+    parts = [as_operand(x) for x in tensors]
+    if not parts:
+        raise ShapeError("stack: no array was given; it needs at least one.")
+    ndim = parts[0].ndim + 1
+    return _stack(*parts, axis=normalise("stack", axis, np.empty((0,) * ndim))[0])  # type: ignore[no-any-return]
+
+
+def split(x: Operand, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
+    """Return x cut along an axis, as `numpy.split` cuts. Composed of slices.
+
+    Args:
+        x: any[...].
+        indices_or_sections: a number of equal parts, or the places to cut at.
+        axis: along which.
+
+    Raises:
+        ShapeError: the axis does not divide into that many parts.
+
+    >>> from microgrid import split
+    >>> split([1, 2, 3, 4], [1, 3])
+    [array([1]), array([2, 3]), array([4])]
+    """
+    x = as_operand(x)
+    place = normalise("split", axis, x)[0]
+    size = x.shape[place]
+    if isinstance(indices_or_sections, int):
+        sections = indices_or_sections
+        if sections < 1 or size % sections:
+            raise ShapeError(
+                f"split: axis {axis} of shape {x.shape} has {size} elements, which do not make "
+                f"{sections} equal parts. Give the places to cut at instead."
+            )
+        cuts = [size // sections * i for i in range(1, sections)]
+    else:
+        cuts = list(indices_or_sections)
+    ends = zip([0, *cuts], [*cuts, size], strict=True)
+    return [x[(slice(None),) * place + (slice(a, b),)] for a, b in ends]
+
+
+def pad(x: Operand, pad_width: Any, constant_values: float = 0.0) -> Tensor:
+    """Return x in a frame of constant values.
+
+    Args:
+        x: any[...].
+        pad_width: as in `numpy.pad`: a number, (before, after), or one such pair per axis.
+        constant_values: the number to fill the frame with.
+
+    Raises:
+        ShapeError: the pairs do not fit the axes, or a width is negative.
+
+    >>> from microgrid import pad
+    >>> pad([1.0, 2.0], (1, 2))
+    array([0., 1., 2., 0., 0.])
+    """
+    x = as_operand(x)
+    try:
+        widths = np.broadcast_to(np.asarray(pad_width, np.intp), (x.ndim, 2))
+    except ValueError:
+        widths = np.array([[-1, -1]])
+    if (widths < 0).any():
+        raise ShapeError(
+            f"pad: pad_width={pad_width} was given for shape {x.shape}; it needs a number, a pair or "
+            "a pair per axis, none negative."
+        )
+    pairs = tuple((int(before), int(after)) for before, after in widths)
+    return _pad(x, pad_width=pairs, constant_values=constant_values)  # type: ignore[no-any-return]

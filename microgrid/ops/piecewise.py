@@ -1,0 +1,371 @@
+"""Piecewise-linear ops. Those of one variable are data: knots, slopes and a point (`Pieces`), from
+which the value, the rule and the slope at each kink are derived; a faster kernel may be given.
+
+The slope at a kink is the subgradient of least norm: 0 if the slopes left and right differ in sign,
+else the one nearer 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array, into
+from ..core import Op, Operand, Tensor
+from ..record import Domain, Pieces, no_params
+from .arithmetic import ANY, chain
+from .pieces import check_pieces, evaluate, slopes_at
+from .comparison import where
+
+KINKY = Domain(-4.0, 4.0, include=(0.0, -0.0, 1.0, -1.0, 3.0, -3.0, 6.0, 0.5, -0.5, 5e-7, -5e-7))
+
+
+def _piecewise(
+    name: str,
+    doc: str,
+    formula: str,
+    pieces: Callable[..., Pieces],
+    reference: Callable[..., Any],
+    kernel: Callable[..., Any] | None = None,
+    rule: Callable[..., Any] | None = None,
+    params: Callable[..., Sequence[dict[str, Any]]] = no_params,
+    in_place: bool = False,
+) -> Op:
+    """Declare a piecewise-linear op of one variable: what is not given follows from its pieces."""
+    return Op(
+        name=name,
+        doc=doc,
+        formula=formula,
+        kernel=kernel or (lambda x, out=None, **given: evaluate(x, pieces(**given), out)),
+        vjps=(rule or (lambda g, y, x, **given: chain(g, slopes_at(x, pieces=pieces(**given)))),),
+        domains=(KINKY,),
+        params=params,
+        pieces=pieces,
+        reference=reference,
+        in_place=in_place,
+    )
+
+
+direction = Op(
+    name="direction",
+    doc="The sign of x as a constant: the slope of |x|, and, at y = relu(x), that of relu.",
+    kernel=np.sign,
+    vjps=(None,),
+    domains=(ANY,),
+    reference=lambda x: (x > 0) - (x < 0),
+    formula="1 if x > 0, -1 if x < 0, 0 at 0",
+    private=True,
+)
+
+relu = _piecewise(
+    name="relu",
+    doc="The rectified linear unit. The slope at the kink x = 0 is 0.",
+    formula="max(x, 0)",
+    kernel=lambda x, out=None: np.maximum(x, 0, out=out),
+    # y, not x: the slope is the same, 0 or 1 or nan, and x may die early.
+    rule=lambda g, y, x: chain(g, direction(y)),
+    pieces=lambda: Pieces(knots=(0,), slopes=(0, 1)),
+    reference=lambda x: x if x > 0 else 0,
+    in_place=True,
+)
+
+absolute = _piecewise(
+    name="absolute",
+    doc="The absolute value. The slope at the kink x = 0 is 0.",
+    formula="|x|",
+    kernel=np.absolute,
+    rule=lambda g, y, x: chain(g, direction(x)),
+    pieces=lambda: Pieces(knots=(0,), slopes=(-1, 1)),
+    reference=abs,
+    in_place=True,
+)
+
+sign = Op(
+    name="sign",
+    doc="The sign: -1, 0 or 1. Its slope is 0, at the jump too.",
+    formula="1 if x > 0, -1 if x < 0, 0 at 0",
+    kernel=np.sign,
+    vjps=(lambda g, y, x: where(x == x, 0, x),),  # nan at nan
+    domains=(ANY,),
+    reference=lambda x: (x > 0) - (x < 0),
+    in_place=True,
+)
+
+_leaky_relu = _piecewise(
+    name="leaky_relu",
+    doc="A relu that keeps `negative_slope` of what is negative. The slope at the kink x = 0 is the "
+    "smaller of the two, or 0 if `negative_slope` is not positive.",
+    formula="x if x > 0, else negative_slope * x",
+    kernel=lambda x, out=None, *, negative_slope: _leak(x, out, negative_slope),
+    pieces=lambda negative_slope: Pieces(knots=(0,), slopes=(negative_slope, 1)),
+    params=lambda shape: [{"negative_slope": s} for s in (0.01, 0.0, 0.3, 1.0, 2.0, -0.5)],
+    reference=lambda x, negative_slope: x if x > 0 else negative_slope * x,
+)
+
+relu6 = _piecewise(
+    name="relu6",
+    doc="A relu that stops growing at 6. The slope at the kinks 0 and 6 is 0.",
+    formula="min(max(x, 0), 6)",
+    kernel=lambda x, out=None: np.clip(x, 0, 6, out=out),
+    pieces=lambda: Pieces(knots=(0, 6), slopes=(0, 1, 0)),
+    reference=lambda x: min(max(x, 0), 6),
+    in_place=True,
+)
+
+_hardtanh = _piecewise(
+    name="hardtanh",
+    doc="x, held between two bounds. The slope at the bounds is 0.",
+    formula="min(max(x, min_val), max_val)",
+    kernel=lambda x, out=None, *, min_val, max_val: np.clip(x, min_val, max_val, out=out),
+    pieces=lambda min_val, max_val: _band(min_val, max_val),
+    params=lambda shape: [{"min_val": -1.0, "max_val": 1.0}, {"min_val": -0.5, "max_val": 3.0}],
+    reference=lambda x, min_val, max_val: min(max(x, min_val), max_val),
+    in_place=True,
+)
+
+hardsigmoid = _piecewise(
+    name="hardsigmoid",
+    doc="A sigmoid of three straight pieces. The slope at the kinks -3 and 3 is 0.",
+    formula="min(max(x / 6 + 1/2, 0), 1)",
+    pieces=lambda: Pieces(
+        knots=(-3, 3), slopes=(0, Fraction(1, 6), 0), through=(0, Fraction(1, 2))
+    ),
+    reference=lambda x: min(max(x / 6 + 0.5, 0.0), 1.0),
+)
+
+clip_between = _piecewise(
+    name="clip",
+    doc="x, held between two bounds, either of which may be None. The slope at a bound is 0.",
+    formula="min(max(x, a_min), a_max)",
+    kernel=lambda x, out=None, *, a_min, a_max: _hold(x, out, a_min, a_max),
+    pieces=lambda a_min, a_max: _band(a_min, a_max),
+    params=lambda shape: [
+        {"a_min": low, "a_max": high}
+        for low, high in ((-1.0, 1.0), (0.0, None), (None, 3.0), (None, None), (1.0, -1.0))
+    ],
+    reference=lambda x, a_min, a_max: _hold_number(x, a_min, a_max),
+)
+
+_softshrink = _piecewise(
+    name="softshrink",
+    doc="x moved towards 0 by `lambd`, and 0 on the way. The slope at the kinks is 0.",
+    formula="x - lambd if x > lambd, x + lambd if x < -lambd, else 0",
+    pieces=lambda lambd: Pieces(knots=(-lambd, lambd), slopes=(1, 0, 1))
+    if lambd
+    else Pieces((), (1,)),
+    params=lambda shape: [{"lambd": 0.5}, {"lambd": 1.0}, {"lambd": 0.0}],
+    reference=lambda x, lambd: x - lambd if x > lambd else x + lambd if x < -lambd else 0,
+)
+
+_piecewise_linear = _piecewise(
+    name="piecewise_linear",
+    doc="The continuous function of given knots and slopes through a given point. The slope at a "
+    "knot is the one of least norm between those on its sides.",
+    formula="the line of slope slopes[i] between knots i - 1 and i",
+    pieces=lambda pieces: pieces,
+    params=lambda shape: [
+        {"pieces": Pieces((-1.0, 0.5, 3.0), (2.0, -1.0, 0.25, 0.0), (1.0, 2.0))},
+        {"pieces": Pieces((), (2.0,), (1.0, 2.0))},
+        {"pieces": Pieces((0.0,), (-1.0, -0.5), (-2.0, 0.0))},
+    ],
+    reference=lambda x, pieces: _integrate(x, pieces),
+)
+
+
+def leaky_relu(x: Operand, negative_slope: float = 0.01) -> Tensor:
+    """Return x where it is positive and negative_slope * x elsewhere.
+
+    The slope at 0 is the one of least norm: `negative_slope` if that is between 0 and 1.
+
+    Args:
+        x: float[...].
+        negative_slope: the slope for negative x, a number. For a slope to be learned see `prelu`.
+
+    >>> from microgrid import leaky_relu
+    >>> leaky_relu([-2.0, 0.0, 3.0], 0.5)
+    array([-1.,  0.,  3.])
+    """
+    return _leaky_relu(x, negative_slope=negative_slope)  # type: ignore[no-any-return]
+
+
+def hardtanh(x: Operand, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+    """Return x held between two bounds; the slope at the bounds is 0.
+
+    Args:
+        x: float[...].
+        min_val: the lower bound.
+        max_val: the upper bound, above the lower one.
+
+    Raises:
+        ValueError: the bounds are not in order.
+
+    >>> from microgrid import hardtanh
+    >>> hardtanh([-2.0, 0.5, 3.0])
+    array([-1. ,  0.5,  1. ])
+    """
+    if not min_val < max_val:
+        raise ValueError(
+            f"hardtanh: min_val={min_val} and max_val={max_val} were given; the first must be below "
+            "the second. Swap them."
+        )
+    return _hardtanh(x, min_val=min_val, max_val=max_val)  # type: ignore[no-any-return]
+
+
+def softshrink(x: Operand, lambd: float = 0.5) -> Tensor:
+    """Return x moved towards 0 by `lambd`, and 0 where it would pass it. The slope at a kink is 0.
+
+    Args:
+        x: float[...].
+        lambd: not negative.
+
+    Raises:
+        ValueError: `lambd` is negative.
+
+    >>> from microgrid import softshrink
+    >>> softshrink([-2.0, 0.25, 3.0])
+    array([-1.5,  0. ,  2.5])
+    """
+    if not lambd >= 0:
+        raise ValueError(f"softshrink: lambd={lambd} was given; it must not be negative.")
+    return _softshrink(x, lambd=lambd)  # type: ignore[no-any-return]
+
+
+def piecewise_linear(
+    x: Operand,
+    knots: Sequence[float],
+    slopes: Sequence[float],
+    through: tuple[float, float] = (0, 0),
+) -> Tensor:
+    """Return the continuous piecewise-linear function of given knots and slopes.
+
+    The slope at a knot is the one of least norm between those on its sides.
+
+    Args:
+        x: float[...].
+        knots: increasing numbers, where the slope changes.
+        slopes: one more than knots: left of the first, between neighbours, right of the last.
+        through: a point (x, y) on the graph.
+
+    Raises:
+        ValueError: the knots do not increase, their number does not fit, or a number is not finite.
+
+    >>> from microgrid import piecewise_linear
+    >>> piecewise_linear([-2.0, 0.0, 3.0], knots=[0], slopes=[-1, 2])
+    array([2., 0., 6.])
+    """
+    pieces = Pieces(*(tuple(_as_numbers(part)) for part in (knots, slopes, through)))  # type: ignore[arg-type]
+    check_pieces("piecewise_linear", pieces)
+    return _piecewise_linear(x, pieces=pieces)  # type: ignore[no-any-return]
+
+
+def _as_numbers(part: Any) -> list[Any]:
+    if isinstance(part, Tensor):
+        raise TypeError(
+            "piecewise_linear: a Tensor was given as knots, slopes or point, which are data and get "
+            "no gradient. Pass its tolist()."
+        )
+    return part.tolist() if isinstance(part, np.ndarray) else list(part)
+
+
+def rrelu(
+    x: Operand,
+    lower: float = 1 / 8,
+    upper: float = 1 / 3,
+    training: bool = False,
+    rng: np.random.Generator | int | None = None,
+) -> Tensor:
+    """Return a leaky relu whose slope is drawn anew for each element while training.
+
+    Args:
+        x: float[...].
+        lower, upper: the slopes are uniform in between; outside training they are the middle.
+        training: whether to draw.
+        rng: None, a seed or a generator.
+
+    Raises:
+        ValueError: the bounds are not in order.
+
+    Source: Xu, Wang, Chen & Li (2015), Empirical evaluation of rectified activations.
+
+    >>> from microgrid import rrelu
+    >>> rrelu([-24.0, 3.0])
+    array([-5.5,  3. ])
+    """
+    if not lower <= upper:
+        raise ValueError(
+            f"rrelu: lower={lower} and upper={upper} were given; the first must not be above the "
+            "second. Swap them."
+        )
+    if not training:
+        return leaky_relu(x, (lower + upper) / 2)
+    x = x if isinstance(x, Tensor) else np.asarray(x)
+    drawn = np.random.default_rng(rng).uniform(lower, upper, x.shape)
+    return prelu(x, drawn.astype(x.dtype, copy=False) if x.dtype.kind == "f" else drawn)  # type: ignore[no-any-return]
+
+
+def _leak(x: Array, out: Array | None, slope: float) -> Any:
+    if 0 < slope <= 1:
+        return np.maximum(x, slope * x, out=out)
+    return evaluate(x, Pieces((0,), (slope, 1)), out)
+
+
+def _band(low: float | None, high: float | None) -> Pieces:
+    """Return the pieces of x held between two bounds; as in NumPy the upper one wins."""
+    if low is None and high is None:
+        return Pieces((), (1,))
+    if low is None:
+        return Pieces((high,), (1, 0), (high, high))
+    if high is None:
+        return Pieces((low,), (0, 1), (low, low))
+    return Pieces((low, high), (0, 1, 0), (low, low)) if low < high else Pieces((), (0,), (0, high))
+
+
+def _hold(x: Array, out: Array | None, low: float | None, high: float | None) -> Any:
+    if high is None:
+        return np.positive(x, out=out) if low is None else np.maximum(x, low, out=out)
+    return np.minimum(x if low is None else np.maximum(x, low), high, out=out)
+
+
+def _hold_number(x: float, low: float | None, high: float | None) -> float:
+    x = x if low is None else max(x, low)
+    return x if high is None else min(x, high)
+
+
+def _integrate(x: float, pieces: Pieces) -> float:
+    """Return the value at x: the value known elsewhere plus slope times length, piece by piece."""
+    start, value = pieces.through
+    ends = (-np.inf, *pieces.knots, np.inf)
+    for slope, left, right in zip(pieces.slopes, ends, ends[1:], strict=False):
+        low, high = sorted((min(max(p, left), right) for p in (start, x)))
+        value += slope * (high - low) * (1 if x >= start else -1)
+    return float(value)
+
+
+prelu = Op(
+    name="prelu",
+    doc="A leaky relu whose slope is an operand, to be learned. Towards x the slope at the kink "
+    "x = 0 is `slope` held between 0 and 1, towards `slope` it is 0 there.",
+    kernel=lambda x, slope, out=None: into(out, np.where(x > 0, x, _zero_times(slope, x))),
+    vjps=(
+        lambda g, y, x, slope: chain(g, _prelu_slope(x, slope)),
+        lambda g, y, x, slope: chain(g, clip_between(x, a_min=None, a_max=0)),
+    ),
+    domains=(KINKY, Domain(-0.5, 1.5, include=(0.0, 1.0, 0.25))),
+    signature="(),()->()",
+    reference=lambda x, slope: x if x > 0 else slope * x,
+    formula="x if x > 0, else slope * x",
+)
+
+
+def _zero_times(slope: Array, x: Array) -> Any:
+    """Return slope * x, 0 where the slope is 0 although x may be infinite; but nan stays nan."""
+    with np.errstate(invalid="ignore"):
+        return np.where(np.equal(slope, 0) & np.equal(x, x), 0, slope * x)
+
+
+def _prelu_slope(x: Any, slope: Any) -> Any:
+    elsewhere = where(x == x, slope, x)  # nan at nan
+    return where(x > 0, 1, where(x == 0, clip_between(slope, a_min=0, a_max=1), elsewhere))

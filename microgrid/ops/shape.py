@@ -1,0 +1,327 @@
+"""Shape: the same elements, arranged anew. Where it can be a view it is one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from ..arrays import Array, as_array, check_can_carry_gradient, into
+from ..core import Op, Operand, Tensor
+from ..errors import ShapeError
+from ..gradients import broadcast_to as _broadcast_to
+from .arithmetic import ANY
+from .axes import normalise
+
+
+def _view(
+    name: str,
+    doc: str,
+    formula: str,
+    function: Callable[..., Any],
+    rule: Callable[..., Any],
+    params: Callable[..., Sequence[dict[str, Any]]],
+    reference: Callable[..., Any],
+) -> Op:
+    """Declare an op whose result is a view, made by a NumPy function that takes no `out`."""
+
+    def kernel(x: Array, out: Array | None = None, **given: Any) -> Any:
+        return into(out, function(x, **given))
+
+    return Op(
+        name=name,
+        doc=doc,
+        formula=formula,
+        kernel=kernel,
+        vjps=(rule,),
+        domains=(ANY,),
+        signature="(...)->(...)",
+        params=params,
+        reference=reference,
+        view=True,
+    )
+
+
+_reshape = _view(
+    "reshape",
+    "The same elements in another shape, last axis fastest.",
+    "x.reshape(shape)",
+    np.reshape,
+    lambda g, y, x, shape: reshape(g, x.shape),
+    lambda shape: [{"shape": (math.prod(shape),)}, {"shape": (1, *shape)}, {"shape": shape[::-1]}],
+    lambda x, shape: np.fromiter(x.flat, x.dtype, x.size).reshape(shape),
+)
+
+_transpose = _view(
+    "transpose",
+    "The axes in another order; reversed if none is given.",
+    "x.transpose(axes)",
+    np.transpose,
+    lambda g, y, x, axes: transpose(g, None if axes is None else tuple(map(int, np.argsort(axes)))),
+    lambda shape: [
+        {"axes": None},
+        {"axes": tuple(range(len(shape)))},
+        {"axes": tuple(range(1, len(shape))) + (0,) * bool(shape)},
+    ],
+    lambda x, axes: np.einsum(
+        x, list(range(x.ndim)), list(range(x.ndim))[::-1] if axes is None else list(axes)
+    ),
+)
+
+_swapaxes = _view(
+    "swapaxes",
+    "Two axes exchanged.",
+    "x.swapaxes(axis1, axis2)",
+    np.swapaxes,
+    lambda g, y, x, axis1, axis2: _swapaxes(g, axis1=axis1, axis2=axis2),
+    lambda shape: [{"axis1": i, "axis2": -1} for i in range(len(shape))],
+    lambda x, axis1, axis2: np.moveaxis(
+        np.moveaxis(x, axis1 % x.ndim, -1), axis2 % x.ndim - 1, axis1 % x.ndim
+    )
+    if axis1 % x.ndim < x.ndim - 1
+    else x,
+)
+
+_moveaxis = _view(
+    "moveaxis",
+    "Axes moved to other places; the rest keep their order.",
+    "np.moveaxis(x, source, destination)",
+    np.moveaxis,
+    lambda g, y, x, source, destination: _moveaxis(g, source=destination, destination=source),
+    lambda shape: [{"source": i, "destination": 0} for i in range(len(shape))],
+    lambda x, source, destination: np.rollaxis(x, source, destination),
+)
+
+_squeeze = _view(
+    "squeeze",
+    "Without the axes of size 1, all of them or those given.",
+    "x.squeeze(axis)",
+    np.squeeze,
+    lambda g, y, x, axis: reshape(g, x.shape),
+    lambda shape: [{"axis": None}, {"axis": tuple(i for i, n in enumerate(shape) if n == 1)}],
+    lambda x, axis: x.reshape(tuple(n for n in x.shape if n != 1)),
+)
+
+_expand_dims = _view(
+    "expand_dims",
+    "With new axes of size 1, at the given places of the result.",
+    "np.expand_dims(x, axis)",
+    np.expand_dims,
+    lambda g, y, x, axis: reshape(g, x.shape),
+    lambda shape: [{"axis": 0}, {"axis": -1}, {"axis": (0, len(shape) + 1)}],
+    lambda x, axis: x[None, ..., None] if axis not in (0, -1) else x[None] if axis == 0 else x[..., None],
+)
+
+_flip = _view(
+    "flip",
+    "The elements in reverse order along some axes, or all.",
+    "np.flip(x, axis)",
+    np.flip,
+    lambda g, y, x, axis: _flip(g, axis=axis),
+    lambda shape: [{"axis": None}, *({"axis": i} for i in range(len(shape)))],
+    lambda x, axis: np.take(x, range(x.shape[axis])[::-1], axis)
+    if axis is not None
+    else np.array(list(x.flat)[::-1], x.dtype).reshape(x.shape),
+)
+
+copy = Op(
+    name="copy",
+    doc="The same values in memory of their own, C-contiguous.",
+    kernel=lambda x, out=None: np.array(x, order="C") if out is None else into(out, x),
+    vjps=(lambda g, y, x: g,),
+    domains=(ANY,),
+    reference=lambda x: x,
+    formula="x",
+)
+
+_astype = Op(
+    name="astype",
+    doc="The values in another dtype. The gradient comes back in the dtype of x.",
+    kernel=lambda x, out=None, *, dtype: np.array(x, dtype) if out is None else into(out, x),
+    vjps=(lambda g, y, x, dtype: g,),
+    domains=(ANY,),
+    params=lambda shape: [{"dtype": np.dtype(t)} for t in (np.float64, np.float32)],
+    reference=lambda x, dtype: float(dtype.type(x)),
+    formula="x",
+)
+
+
+def as_operand(x: Operand) -> Any:
+    """Return x if it is a Tensor, else as an array."""
+    return x if isinstance(x, Tensor) else as_array("operand", x)
+
+
+def reshape(x: Operand, *shape: Any) -> Tensor:
+    """Return the same elements in another shape.
+
+    Args:
+        x: any[...].
+        shape: the sizes, as numbers or one tuple; one may be -1, to be worked out.
+
+    Raises:
+        ShapeError: the number of elements differs.
+
+    >>> from microgrid import reshape
+    >>> reshape([1, 2, 3, 4], (2, 2))
+    array([[1, 2],
+           [3, 4]])
+    """
+    x = as_operand(x)
+    wanted = tuple(map(int, shape[0] if len(shape) == 1 and np.ndim(shape[0]) else shape))
+    known = math.prod(n for n in wanted if n != -1)
+    if -1 in wanted and wanted.count(-1) == 1 and known and x.size % known == 0:
+        wanted = tuple(x.size // known if n == -1 else n for n in wanted)
+    if math.prod(wanted) != x.size or any(n < 0 for n in wanted):
+        raise ShapeError(
+            f"reshape: shape {x.shape} has {x.size} elements, which do not fill {wanted}. "
+            "Give sizes whose product is that number, at most one of them -1."
+        )
+    data = x._data if isinstance(x, Tensor) else x
+    # A reshape that had to copy would not be a view: the copy is an op of its own.
+    return _reshape(x if data.flags.c_contiguous else copy(x), shape=wanted)  # type: ignore[no-any-return]
+
+
+def transpose(x: Operand, *axes: Any) -> Tensor:
+    """Return x with its axes in another order, reversed by default.
+
+    Args:
+        x: any[...].
+        axes: a permutation of the axes, as numbers or one tuple; None or nothing reverses them.
+
+    Raises:
+        ValueError: the axes are not a permutation.
+
+    >>> from microgrid import transpose
+    >>> transpose([[1, 2], [3, 4]])
+    array([[1, 3],
+           [2, 4]])
+    """
+    if len(axes) == 1 and (axes[0] is None or np.ndim(axes[0])):
+        axes = axes[0]
+    x = as_operand(x)
+    order = None
+    if axes:
+        order = normalise("transpose", axes, x)
+        if len(order) != x.ndim:
+            raise ShapeError(
+                f"transpose: axes {tuple(axes)} were given for shape {x.shape}; it needs each of the "
+                f"{x.ndim} axes once. Name them all, or none to reverse them."
+            )
+    return _transpose(x, axes=order)  # type: ignore[no-any-return]
+
+
+def swapaxes(x: Operand, axis1: int, axis2: int) -> Tensor:
+    """Return x with two axes exchanged.
+
+    Raises:
+        numpy.exceptions.AxisError: an axis is out of bounds.
+
+    >>> from microgrid import swapaxes
+    >>> swapaxes([[1, 2, 3]], 0, 1).shape
+    (3, 1)
+    """
+    return _swapaxes(x, axis1=axis1, axis2=axis2)  # type: ignore[no-any-return]
+
+
+def moveaxis(x: Operand, source: Any, destination: Any) -> Tensor:
+    """Return x with axes moved to other places; the rest keep their order.
+
+    Args:
+        x: any[...].
+        source: an axis or several.
+        destination: where each goes.
+
+    Raises:
+        numpy.exceptions.AxisError: an axis is out of bounds.
+
+    >>> from microgrid import moveaxis, zeros
+    >>> moveaxis(zeros((2, 3, 4)), 0, -1).shape
+    (3, 4, 2)
+    """
+    return _moveaxis(x, source=source, destination=destination)  # type: ignore[no-any-return]
+
+
+def squeeze(x: Operand, axis: Any = None) -> Tensor:
+    """Return x without axes of size 1.
+
+    Args:
+        x: any[...].
+        axis: an axis or several, each of size 1; None for all of that size.
+
+    Raises:
+        ShapeError: a given axis has another size.
+
+    >>> from microgrid import squeeze
+    >>> squeeze([[1, 2, 3]])
+    array([1, 2, 3])
+    """
+    return _squeeze(x, axis=axis)  # type: ignore[no-any-return]
+
+
+def expand_dims(x: Operand, axis: Any) -> Tensor:
+    """Return x with new axes of size 1.
+
+    Args:
+        x: any[...].
+        axis: their place or places in the result.
+
+    Raises:
+        numpy.exceptions.AxisError: an axis is out of bounds.
+
+    >>> from microgrid import expand_dims
+    >>> expand_dims([1, 2, 3], 1).shape
+    (3, 1)
+    """
+    return _expand_dims(x, axis=axis)  # type: ignore[no-any-return]
+
+
+def broadcast_to(x: Operand, shape: int | Sequence[int]) -> Tensor:
+    """Return x repeated along new axes and those of size 1, to fill `shape`.
+
+    Raises:
+        ShapeError: x does not broadcast to it.
+
+    >>> from microgrid import broadcast_to
+    >>> broadcast_to([1, 2], (2, 2))
+    array([[1, 2],
+           [1, 2]])
+    """
+    wanted = (shape,) if isinstance(shape, int) else tuple(shape)
+    return _broadcast_to(x, shape=wanted)  # type: ignore[no-any-return]
+
+
+def flip(x: Operand, axis: Any = None) -> Tensor:
+    """Return x with the elements in reverse order along an axis, several, or all.
+
+    Raises:
+        numpy.exceptions.AxisError: an axis is out of bounds.
+
+    >>> from microgrid import flip
+    >>> flip([1, 2, 3])
+    array([3, 2, 1])
+    """
+    return _flip(x, axis=axis)  # type: ignore[no-any-return]
+
+
+def astype(x: Operand, dtype: DTypeLike) -> Tensor:
+    """Return the values in another dtype; the gradient comes back in the dtype of x.
+
+    To a dtype of integers or truth values no gradient passes.
+
+    Raises:
+        DtypeError: it is no numeric dtype.
+
+    >>> from microgrid import astype
+    >>> astype([1.9, -1.9], int)
+    array([ 1, -1])
+    """
+    x = as_operand(x)
+    wanted = np.dtype(dtype)
+    if wanted.kind not in "biufO":
+        check_can_carry_gradient("astype", wanted)
+    if isinstance(x, Tensor) and wanted.kind not in "fO":
+        x = x.detach()
+    return _astype(x, dtype=wanted)  # type: ignore[no-any-return]

@@ -1,0 +1,220 @@
+"""Variance, standard deviation and norm, safe where values are equal, tiny or huge."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array, into
+from ..core import Op, Operand, Tensor
+from .arithmetic import ANY, chain, chain_divide
+from .axes import Axes, Axis, count, keep_dims, normalise, ratio, reduction_params
+from .extremes import max
+from .piecewise import absolute
+from .reduction import fold, mean_kernel, sum
+from .shape import as_operand
+
+
+def _centre(x: Array, out: Array | None = None, *, axis: Axes) -> Any:
+    # Relative to the first element, so that equal values give exactly 0.
+    first = x[tuple(slice(0, 1) if i in axis else slice(None) for i in range(x.ndim))]
+    with np.errstate(all="ignore"):
+        shifted = x - first
+        return into(out, np.asarray(shifted - mean_kernel(shifted, axis=axis, keepdims=True)))
+
+
+_centred = Op(
+    name="centred",
+    doc="x less its mean over some axes.",
+    kernel=_centre,
+    vjps=(lambda g, y, x, axis: _centred(g, axis=axis),),
+    domains=(ANY,),
+    signature="(...)->(...)",
+    params=lambda shape: [{"axis": p["axis"]} for p in reduction_params(shape, empty=False)],
+    reference=lambda x, axis: x - np.mean(x, axis, keepdims=True),
+    formula="x - mean x",
+    private=True,
+)
+
+
+def _var_kernel(
+    x: Array, out: Array | None = None, *, axis: Axes, keepdims: bool, ddof: float
+) -> Any:
+    squares = np.square(_centre(x, axis=axis))
+    with np.errstate(all="ignore"):
+        total = np.add.reduce(squares, axis=axis, keepdims=keepdims)
+        return into(out, total * _per_degree(x, axis, ddof))
+
+
+def _per_degree(x: Any, axis: Axes, ddof: float) -> Any:
+    return ratio(1, np.maximum(count(x.shape, axis) - ddof, 0))
+
+
+def _var_rule(g: Any, y: Any, x: Any, *, axis: Axes, keepdims: bool, ddof: float) -> Any:
+    slope = _centred(x, axis=axis) * (2 * _per_degree(x, axis, ddof))
+    return chain(keep_dims(g, x.shape, axis), slope)
+
+
+def _var_params(shape: tuple[int, ...]) -> list[dict[str, Any]]:
+    return [p | {"ddof": d} for p in reduction_params(shape, empty=False) for d in _ddofs(shape, p)]
+
+
+def _ddofs(shape: tuple[int, ...], params: dict[str, Any]) -> tuple[int, ...]:
+    return (0, 1) if count(shape, params["axis"]) > 1 else (0,)
+
+
+_var = Op(
+    name="var",
+    doc="The variance over some axes or all: the mean square distance from the mean, with n - ddof "
+    "in place of n.",
+    kernel=_var_kernel,
+    vjps=(_var_rule,),
+    domains=(ANY,),
+    signature="(...)->(...)",
+    params=_var_params,
+    reference=lambda x, axis, keepdims, ddof: np.var(x, axis, keepdims=keepdims, ddof=ddof),
+    formula="Σ (x[i] - mean x)² / (n - ddof)",
+)
+
+
+def _euclid(x: Array, axis: Axes, keepdims: bool) -> Any:
+    """Return the Euclidean norm; scaled by a power of two, so that no square overflows or vanishes."""
+    if x.dtype == np.float16:
+        return _euclid(x.astype(np.float32), axis, keepdims).astype(np.float16)
+    with np.errstate(all="ignore"):
+        largest = np.maximum.reduce(np.absolute(x), axis=axis, keepdims=True, initial=0)
+        exponent = np.frexp(largest)[1] - 1
+        scaled = np.ldexp(x, -exponent)
+        root = np.sqrt(np.add.reduce(np.square(scaled), axis=axis, keepdims=True))
+        y = np.where(np.isinf(largest), largest, np.ldexp(root, exponent))
+    return y if keepdims else y.reshape([n for i, n in enumerate(x.shape) if i not in axis])
+
+
+_norm = Op(
+    name="norm",
+    doc="The Euclidean norm over some axes or all. Its slope at 0 is 0. It neither overflows nor "
+    "vanishes where the squares of its components do.",
+    kernel=lambda x, out=None, *, axis, keepdims: into(out, _euclid(x, axis, keepdims)),
+    vjps=(
+        lambda g, y, x, axis, keepdims: chain(
+            keep_dims(g, x.shape, axis), chain_divide(x, keep_dims(y, x.shape, axis))
+        ),
+    ),
+    domains=(ANY,),
+    signature="(...)->(...)",
+    params=reduction_params,
+    reference=lambda x, axis, keepdims: fold(lambda xs: math.hypot(*xs), x, axis, keepdims),
+    formula="sqrt(Σ x[i]²)",
+)
+
+
+def _std_kernel(
+    x: Array, out: Array | None = None, *, axis: Axes, keepdims: bool, ddof: float
+) -> Any:
+    root = math.sqrt(_per_degree(x, axis, ddof))
+    with np.errstate(all="ignore"):
+        return into(out, np.asarray(_euclid(_centre(x, axis=axis), axis, keepdims) * root))
+
+
+def _std_rule(g: Any, y: Any, x: Any, *, axis: Axes, keepdims: bool, ddof: float) -> Any:
+    scaled = _centred(x, axis=axis) * _per_degree(x, axis, ddof)
+    return chain(keep_dims(g, x.shape, axis), chain_divide(scaled, keep_dims(y, x.shape, axis)))
+
+
+_std = Op(
+    name="std",
+    doc="The standard deviation over some axes or all: the root of the variance. Its slope where all "
+    "values are equal is 0.",
+    kernel=_std_kernel,
+    vjps=(_std_rule,),
+    domains=(ANY,),
+    signature="(...)->(...)",
+    params=_var_params,
+    reference=lambda x, axis, keepdims, ddof: np.std(x, axis, keepdims=keepdims, ddof=ddof),
+    formula="sqrt(Σ (x[i] - mean x)² / (n - ddof))",
+)
+
+
+def var(x: Operand, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+    """Return the variance over the given axes, or over all.
+
+    Args:
+        x: float[...]; integers give float64.
+        axis: an axis, several, or None for all.
+        ddof: subtracted from the number of elements in the divisor (PyTorch's default is 1).
+        keepdims: keep the reduced axes with size 1.
+
+    Returns:
+        float[...]; nan where at most `ddof` elements are reduced.
+
+    Raises:
+        numpy.exceptions.AxisError: an axis is out of bounds.
+
+    >>> from microgrid import var
+    >>> var([1.0, 2.0, 3.0, 4.0])
+    np.float64(1.25)
+    """
+    x = as_operand(x)
+    axes = normalise("var", axis, x)
+    return _var(x, axis=axes, keepdims=keepdims, ddof=ddof)  # type: ignore[no-any-return]
+
+
+def std(x: Operand, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+    """Return the standard deviation over the given axes, or over all; its slope at 0 is 0.
+
+    Args:
+        x: float[...]; integers give float64.
+        axis: an axis, several, or None for all.
+        ddof: subtracted from the number of elements in the divisor (PyTorch's default is 1).
+        keepdims: keep the reduced axes with size 1.
+
+    Returns:
+        float[...]; nan where at most `ddof` elements are reduced.
+
+    Raises:
+        numpy.exceptions.AxisError: an axis is out of bounds.
+
+    >>> from microgrid import std
+    >>> std([1.0, 1.0, 4.0, 4.0])
+    np.float64(1.5)
+    """
+    x = as_operand(x)
+    axes = normalise("std", axis, x)
+    return _std(x, axis=axes, keepdims=keepdims, ddof=ddof)  # type: ignore[no-any-return]
+
+
+def norm(
+    x: Operand, ord: float | None = None, axis: Axis = None, keepdims: bool = False  # noqa: A002
+) -> Tensor:
+    """Return the norm of vectors: over the given axes, or of all elements.
+
+    Args:
+        x: float[...].
+        ord: 2 or None for the Euclidean norm, 1 for the sum of magnitudes, inf for the largest.
+        axis: an axis, several, or None for all.
+        keepdims: keep the reduced axes with size 1.
+
+    Returns:
+        float[...]. The slope at 0 is 0.
+
+    Raises:
+        ValueError: another `ord` is given.
+        numpy.exceptions.AxisError: an axis is out of bounds.
+
+    >>> from microgrid import norm
+    >>> norm([3.0, 4.0]), norm([3.0, -4.0], ord=1)
+    (np.float64(5.0), np.float64(7.0))
+    """
+    x = as_operand(x)
+    if ord == 1:
+        return sum(absolute(x), axis, keepdims)
+    if ord == math.inf:
+        return max(absolute(x), axis, keepdims)
+    if ord not in (None, 2):
+        raise ValueError(
+            f"norm: ord={ord!r} was given; it knows 1, 2 and inf. Compose others, as in "
+            "sum(absolute(x) ** p) ** (1 / p)."
+        )
+    return _norm(x, axis=normalise("norm", axis, x), keepdims=keepdims)  # type: ignore[no-any-return]

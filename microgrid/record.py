@@ -1,0 +1,161 @@
+"""What an op declares: the record's fields, and the data that they hold."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from typing import Any, TypeAlias
+
+Rule: TypeAlias = Callable[..., Any]
+
+OPS: dict[str, Any] = {}
+"""Every op by name. Declaring an `Op` enters it here."""
+
+BUILTIN: set[str] = set()
+"""The names that microgrid's own ops have; other ops may be declared anew."""
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Where an input of an op is tested: an interval, and the points to draw on purpose.
+
+    `kind` is "float", "int" or "bool".
+    """
+
+    low: float = -3.0
+    high: float = 3.0
+    include: tuple[float, ...] = (0.0, -0.0, 1.0, -1.0)
+    kind: str = "float"
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A piecewise-linear function of one variable, as data.
+
+    `slopes` has one entry more than `knots`: the slope left of the first knot, between neighbours,
+    and right of the last. `through` is one point (x, y) on the graph.
+    """
+
+    knots: tuple[Any, ...]
+    slopes: tuple[Any, ...]
+    through: tuple[Any, Any] = (0, 0)
+
+
+@dataclass(frozen=True)
+class EachInput:
+    """The rules of an op of any number of inputs: `rule(i, g, y, *inputs, **params)` for input i."""
+
+    rule: Rule
+
+    def __call__(self, count: int) -> tuple[Rule | None, ...]:
+        return _rule_of_each(self.rule, count)
+
+
+@lru_cache
+def _rule_of_each(rule: Rule, count: int) -> tuple[Rule | None, ...]:
+    return tuple(partial(rule, i) for i in range(count))
+
+
+def _signature_of_inputs(vjps: tuple[Rule | None, ...] | EachInput) -> inspect.Signature:
+    """Return the inputs by the names that the rules give them: rule(g, y, *inputs, **params)."""
+    if isinstance(vjps, EachInput):
+        inputs = [inspect.Parameter("arrays", inspect.Parameter.VAR_POSITIONAL)]
+    else:
+        rule = next((rule for rule in vjps if rule is not None), None)
+        names = ("x", "a", "b", "c")[len(vjps) > 1 :]
+        if rule is not None:
+            names = tuple(inspect.signature(rule).parameters)[2:]
+        kind = inspect.Parameter.POSITIONAL_ONLY
+        inputs = [inspect.Parameter(name, kind) for name in names[: len(vjps)]]
+    return inspect.Signature(inputs)
+
+
+def no_params(*shapes: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Return the legal parameters of an op that takes none."""
+    return [{}]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Record:
+    """One operation, declared once: its meaning, its kernel, its derivative, where it is tested.
+
+    Called on numbers and arrays it returns what NumPy would; with a Tensor among the inputs it
+    returns a Tensor. Inputs are positional, parameters are keywords.
+
+    Attributes:
+        name: what it is called in `OPS`, in errors and in the documentation.
+        doc: what it computes and by which conventions. Examples in it run as doctests.
+        kernel: `kernel(*arrays, out=None, **params)` returns an array.
+        vjps: per input `rule(g, y, *inputs, **params)`, the gradient of sum(g * y); None where there
+            is none. Rules are written in ops and operators, so they can be differentiated too.
+            Broadcasting is undone and the dtype restored by the caller.
+        domains: per input, where the tests draw it.
+        signature: in NumPy's gufunc notation.
+        shapes: shapes of the inputs to test, where the signature alone does not tell them.
+        params: `params(*shapes)` lists legal parameters for inputs of these shapes, for the tests.
+        reference: an independent definition of the value, for the tests: on numbers if the
+            signature is elementwise, on arrays otherwise.
+        formula: the value as the documentation writes it.
+        pieces: `pieces(**params)`, of a piecewise-linear op of one variable.
+        in_place: may the kernel write its result over an input of the same shape?
+        view: is the result a view of its input?
+        effect: is it run for what it overwrites?
+        private: does it only serve rules, without a public name?
+
+    Raises:
+        ValueError: the name is taken, `doc` is empty, or rules and domains differ in number.
+
+    >>> import microgrid as mg
+    >>> cube = mg.Op(
+    ...     name="cube", doc="x**3",
+    ...     kernel=lambda x, out=None: np.multiply(x * x, x, out=out),
+    ...     vjps=(lambda g, y, x: 3 * g * x * x,), domains=(Domain(),))
+    >>> x = mg.tensor(2.0, requires_grad=True)
+    >>> cube(x).backward()
+    >>> x.grad
+    array(12.)
+    >>> del mg.OPS["cube"]
+    """
+
+    name: str
+    doc: str
+    kernel: Callable[..., Any]
+    vjps: tuple[Rule | None, ...] | EachInput
+    domains: tuple[Domain, ...]
+    signature: str = "()->()"
+    shapes: tuple[tuple[tuple[int, ...], ...], ...] = ()
+    params: Callable[..., Sequence[dict[str, Any]]] = no_params
+    reference: Callable[..., Any] | None = None
+    formula: str = ""
+    pieces: Callable[..., Pieces] | None = None
+    in_place: bool = False
+    view: bool = False
+    effect: bool = False
+    private: bool = False
+    arity: int | None = field(init=False)  # None: any number of inputs
+    has_gradient: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not self.doc.strip():
+            raise ValueError(f"Op {self.name}: doc is empty. Say what it computes.")
+        each = isinstance(self.vjps, EachInput)
+        if not each and len(self.domains) != len(self.vjps):
+            raise ValueError(
+                f"Op {self.name}: {len(self.vjps)} rules and {len(self.domains)} domains were "
+                "given; it needs one of each per input. Give None as the rule of a constant input."
+            )
+        known = {
+            "arity": None if each else len(self.vjps),
+            "has_gradient": each or any(rule is not None for rule in self.vjps),
+            "__doc__": self.doc,
+            "__signature__": _signature_of_inputs(self.vjps),
+            "__name__": self.name,
+        }
+        for attribute, value in known.items():
+            object.__setattr__(self, attribute, value)
+
+    def rules(self, count: int) -> tuple[Rule | None, ...]:
+        """Return the rules for `count` inputs."""
+        return self.vjps(count) if isinstance(self.vjps, EachInput) else self.vjps
