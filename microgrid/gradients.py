@@ -241,6 +241,7 @@ sum_to = Op(
     signature="(...)->(...)",
     params=_shrunk,
     reference=_sum_to_by_elements,
+    formula="Σ x over the repeated axes",
     private=True,
 )
 
@@ -253,6 +254,7 @@ broadcast_to = Op(
     signature="(...)->(...)",
     params=_stretched,
     reference=lambda x, shape: np.ones(shape, dtype=x.dtype) * x,
+    formula="np.broadcast_to(x, shape)",
     view=True,
 )
 

@@ -87,6 +87,12 @@ def _share(x: Array, y: Array, out: Array | None = None, *, axis: tuple[int, ...
     return into(out, exact_ratio(ties.astype(np.int64), count, x.dtype))
 
 
+def _shares_by_counting(ties: Array) -> Array:
+    ties = np.asarray(ties)
+    count = ties.sum(axis=-1, keepdims=True)
+    return np.asarray(ties / np.where(count == 0, np.nan, count))
+
+
 _shares = Op(
     name="shares",
     doc="What each element gets of a max's or min's gradient: the extremes share it evenly.",
@@ -95,7 +101,7 @@ _shares = Op(
     domains=(ANY, ANY),
     signature="(n),(n)->(n)",
     params=lambda *shapes: [{"axis": (-1,)}],
-    reference=lambda x, y, axis: (x == y) / np.maximum(np.sum(x == y, axis=-1, keepdims=True), 1),
+    reference=lambda x, y, axis: _shares_by_counting(x == y),
     formula="1/k for each of the k elements equal to y",
     private=True,
 )

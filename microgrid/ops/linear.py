@@ -85,6 +85,13 @@ affine = Op(
     ),
     domains=(ANY, ANY, ANY),
     signature="(n?,k),(k,m),(m)->(n?,m)",
+    shapes=(
+        ((3, 2), (2, 4), (4,)),
+        ((2,), (2, 3), (3,)),
+        ((2, 1, 3), (3, 2), (2,)),
+        ((0, 2), (2, 3), (3,)),
+        ((2, 0), (0, 3), (3,)),
+    ),
     reference=lambda x, weight, bias: np.einsum(_ranks(x, weight), x, weight) + bias,
     formula="x @ weight + bias",
 )
@@ -128,7 +135,7 @@ dot = Op(
     domains=(ANY, ANY),
     signature="(...),(...)->(...)",
     shapes=(((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((2, 3), (2, 3, 4)), ((), (2,)), ((0,), (0,))),
-    reference=lambda a, b: np.tensordot(a, b, (-1, -2 if b.ndim > 1 else -1)),
+    reference=lambda a, b: np.tensordot(a, b, (-1, -min(b.ndim, 2))) if b.ndim and a.ndim else a * b,
     formula="Σ a[k] * b[k]",
 )
 
@@ -143,7 +150,7 @@ outer = Op(
     domains=(ANY, ANY),
     signature="(...),(...)->(n,m)",
     shapes=(((3,), (2,)), ((2, 2), (3,)), ((), (2,)), ((0,), (2,))),
-    reference=lambda a, b: np.array([[p * q for q in b.flat] for p in a.flat]),
+    reference=lambda a, b: np.array([[p * q for q in b.flat] for p in a.flat]).reshape(a.size, b.size),
     formula="a[i] * b[j]",
 )
 
@@ -167,7 +174,9 @@ def _einsum_rule(i: int, g: Any, y: Any, *xs: Any, subscripts: str) -> Any:
         if c not in known:
             gx = expand_dims(gx, place)
             gx = broadcast_to(gx, shape=(*gx.shape[:place], sizes[c], *gx.shape[place + 1 :]))
-    return gx if wanted == mine else _on_diagonal(gx, wanted, mine, sizes)
+    if wanted != mine:
+        gx = _on_diagonal(gx, wanted, mine, sizes)
+    return broadcast_to(gx, shape=np.broadcast_shapes(gx.shape, x.shape))  # where others have size 1
 
 
 def _on_diagonal(gx: Any, wanted: str, mine: str, sizes: dict[str, int]) -> Any:

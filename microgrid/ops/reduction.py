@@ -43,9 +43,8 @@ sum_over = Op(
 def fold(function: Any, x: Array, axis: Axes, keepdims: bool) -> Array:
     """Return function(list of numbers) for each group that is reduced to one."""
     rest = [i for i in range(x.ndim) if i not in axis]
-    groups = np.transpose(x, (*rest, *axis)).reshape([x.shape[i] for i in rest] + [-1])
-    if not groups.size:
-        groups = np.empty((*(x.shape[i] for i in rest), count(x.shape, axis)), x.dtype)
+    groups = np.transpose(x, (*rest, *axis))
+    groups = groups.reshape((*(x.shape[i] for i in rest), count(x.shape, axis)))
     y = np.empty(groups.shape[:-1])
     for place in np.ndindex(y.shape):
         y[place] = function(groups[place].tolist())

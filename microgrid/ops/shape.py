@@ -119,7 +119,7 @@ _flip = _view(
     "flip",
     "The elements in reverse order along some axes, or all.",
     "np.flip(x, axis)",
-    np.flip,
+    lambda x, axis: np.flip(x, axis) if x.ndim else x[...],
     lambda g, y, x, axis: _flip(g, axis=axis),
     lambda shape: [{"axis": None}, *({"axis": i} for i in range(len(shape)))],
     lambda x, axis: np.take(x, range(x.shape[axis])[::-1], axis)

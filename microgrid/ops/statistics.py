@@ -58,11 +58,9 @@ def _var_rule(g: Any, y: Any, x: Any, *, axis: Axes, keepdims: bool, ddof: float
 
 
 def _var_params(shape: tuple[int, ...]) -> list[dict[str, Any]]:
-    return [p | {"ddof": d} for p in reduction_params(shape, empty=False) for d in _ddofs(shape, p)]
-
-
-def _ddofs(shape: tuple[int, ...], params: dict[str, Any]) -> tuple[int, ...]:
-    return (0, 1) if count(shape, params["axis"]) > 1 else (0,)
+    """Return legal parameters; of a single value the deviation is 0 whatever it is."""
+    several = [p for p in reduction_params(shape) if count(shape, p["axis"]) > 1]
+    return [p | {"ddof": ddof} for p in several for ddof in (0, 1)]
 
 
 _var = Op(

@@ -1,0 +1,347 @@
+"""The battery: what every op must satisfy, drawn from its record.
+
+Each check takes an op and one call of it, and raises AssertionError if the op fails. So that the
+checks are known to be able to fail, tests/test_the_tests.py runs them on ops with planted faults.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from hypothesis import assume
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import microgrid as mg
+from microgrid.core import Op
+from microgrid.record import Domain
+from microgrid.ops.pieces import least_norm
+
+STEP = 1e-6
+
+
+@dataclass
+class Call:
+    """Inputs and parameters of one call, and a gradient for its result."""
+
+    arrays: list[np.ndarray]
+    params: dict[str, Any]
+    seed: int
+
+    def result(self, op: Op) -> np.ndarray:
+        return np.asarray(op.kernel(*self.arrays, **self.params))
+
+    def cast(self, dtype: Any) -> Call:
+        arrays = [a.astype(dtype) if a.dtype.kind == "f" else a for a in self.arrays]
+        return Call(arrays, self.params, self.seed)
+
+    def random(self, shape: tuple[int, ...], dtype: Any = np.float64, tag: int = 0) -> np.ndarray:
+        rng = np.random.default_rng([self.seed, tag])
+        return np.asarray(rng.uniform(0.5, 2.0, shape) * rng.choice([-1, 1], shape)).astype(dtype)
+
+    def __repr__(self) -> str:
+        return f"Call({self.arrays}, {self.params}, seed={self.seed})"
+
+
+# --- drawing a call ------------------------------------------------------------------------------
+
+
+@st.composite
+def calls(draw: Any, op: Op) -> Call:
+    """Draw a legal call of the op in float64."""
+    shapes = draw(_shapes(op))
+    options = op.params(*shapes)
+    assume(options)
+    arrays = [draw(_array(op, i, shape)) for i, shape in enumerate(shapes)]
+    return Call(arrays, draw(st.sampled_from(list(options))), draw(st.integers(0, 2**32 - 1)))
+
+
+def _shapes(op: Op) -> Any:
+    if op.shapes:
+        return st.sampled_from(op.shapes)
+    if "..." in op.signature:
+        return st.tuples(hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3))
+    signature = op.signature.split("->")[0] + "->()"  # the result's shape is not needed
+    return hnp.mutually_broadcastable_shapes(
+        signature=signature, max_dims=2, min_side=0, max_side=3
+    ).map(lambda drawn: drawn.input_shapes)
+
+
+def _array(op: Op, i: int, shape: tuple[int, ...]) -> Any:
+    domain = op.domains[i if op.arity is not None else 0]
+    return hnp.arrays(_DTYPES[domain.kind], shape, elements=_elements(domain), fill=st.nothing())
+
+
+_DTYPES = {"float": np.float64, "int": np.int64, "bool": np.bool_}
+
+
+def _elements(domain: Domain) -> Any:
+    if domain.kind != "float":
+        cast = {"int": int, "bool": bool}[domain.kind]
+        low, high = int(domain.low), int(domain.high)
+        return st.one_of(st.sampled_from([cast(v) for v in domain.include]), st.integers(low, high).map(cast))
+    inside = st.floats(domain.low, domain.high, allow_subnormal=False)
+    return st.one_of(st.sampled_from(domain.include), inside) if domain.include else inside
+
+
+# --- values --------------------------------------------------------------------------------------
+
+
+def check_value(op: Op, call: Call) -> None:
+    """The kernel's value is that of the independent reference."""
+    assert op.reference is not None, f"{op.name} has no reference"
+    if op.signature in ("()->()", "(),()->()", "(),(),()->()"):
+        expected = np.array(
+            [op.reference(*(v.item() for v in values), **call.params) for values in np.nditer(
+                call.arrays, flags=["zerosize_ok"])] if len(call.arrays) > 1
+            else [op.reference(v, **call.params) for v in call.arrays[0].ravel().tolist()]
+        ).reshape(np.broadcast_shapes(*(a.shape for a in call.arrays)))
+    else:
+        expected = np.asarray(op.reference(*call.arrays, **call.params))
+    value = call.result(op)
+    assert value.shape == expected.shape, f"{op.name}: shape {value.shape}, not {expected.shape}"
+    if value.dtype.kind in "bi":
+        np.testing.assert_array_equal(value, expected)
+        return
+    # A few roundings of each side, of sums of up to 27 terms below 10 in size; float32 results
+    # (of astype and one_hot) are exact roundings of the reference.
+    tolerance = 1e-12 if value.dtype == np.float64 else 1e-7
+    np.testing.assert_allclose(value, expected, rtol=tolerance, atol=tolerance)
+
+
+def check_same_from_tensors(op: Op, call: Call) -> None:
+    """A Tensor among the inputs changes nothing but the type of the result."""
+    plain = op(*call.arrays, **call.params)
+    tensors = op(*map(mg.tensor, call.arrays), **call.params)
+    assert isinstance(plain, (np.ndarray, np.generic))
+    assert isinstance(tensors, mg.Tensor)
+    assert tensors.dtype == plain.dtype
+    np.testing.assert_array_equal(tensors.data, plain)
+
+
+# --- gradients -----------------------------------------------------------------------------------
+
+
+def check_gradient(op: Op, call: Call) -> int:
+    """The rules agree with finite differences; return how many slopes were compared."""
+    if not _is_double(op, call):
+        return 0
+    weights = call.random(call.result(op).shape)
+
+    def loss(*arrays: np.ndarray) -> float:
+        return float(np.sum(weights * np.asarray(op.kernel(*arrays, **call.params))))
+
+    return _compare(op, call.arrays, _first_order(op, call, call.arrays, weights), loss)
+
+
+def check_second_gradient(op: Op, call: Call) -> int:
+    """The rules of the rules agree with finite differences of the rules."""
+    if not _is_double(op, call):
+        return 0
+    weights = call.random(call.result(op).shape)
+    arrays = [weights, *call.arrays]  # the rules are functions of the incoming gradient too
+    floats = _float_inputs(op, call)
+    directions = [call.random(call.arrays[i].shape, tag=i + 1) for i in floats]
+
+    def slopes_along(*values: np.ndarray) -> float:
+        grads = _first_order(op, call, list(values[1:]), values[0])
+        return float(sum(np.sum(d * grads[i]) for d, i in zip(directions, floats, strict=True)))
+
+    tensors = [mg.tensor(a, requires_grad=a.dtype.kind == "f") for a in arrays]
+    y = op(*tensors[1:], **call.params)
+    xs = [tensors[1 + i] for i in floats]
+    first = mg.gradients(y, xs, tensors[0], create_graph=True)
+    total = sum(((mg.tensor(d) * g).sum() for d, g in zip(directions, first, strict=True)), mg.tensor(0.0))
+    seconds: list[Any] = [None] * len(arrays)
+    wanted = [0, *(1 + i for i in floats)]
+    if total.requires_grad:
+        found = mg.gradients(total, [tensors[i] for i in wanted])
+    else:
+        found = [mg.zeros_like(tensors[i]) for i in wanted]
+    for i, g in zip(wanted, found, strict=True):
+        seconds[i] = g.data
+    return _compare(op, arrays, seconds, slopes_along)
+
+
+def _float_inputs(op: Op, call: Call) -> list[int]:
+    rules = op.rules(len(call.arrays))
+    return [i for i, a in enumerate(call.arrays) if a.dtype.kind == "f" and rules[i] is not None]
+
+
+def _differentiates(op: Op, call: Call) -> bool:
+    return bool(op.has_gradient and _float_inputs(op, call) and call.result(op).dtype.kind == "f")
+
+
+def _is_double(op: Op, call: Call) -> bool:
+    return _differentiates(op, call) and call.result(op).dtype == np.float64
+
+
+def _first_order(op: Op, call: Call, arrays: list[np.ndarray], weights: np.ndarray) -> list[Any]:
+    tensors = [mg.tensor(a, requires_grad=a.dtype.kind == "f") for a in arrays]
+    y = op(*tensors, **call.params)
+    y.backward(weights.astype(y.dtype))
+    rules = op.rules(len(arrays))
+    for x, a, rule in zip(tensors, arrays, rules, strict=True):
+        if x.requires_grad and rule is not None:
+            assert x.grad is not None, f"{op.name}: an input got no gradient"
+            assert x.grad.shape == a.shape, f"{op.name}: gradient {x.grad.shape} for {a.shape}"
+            assert x.grad.dtype == a.dtype, f"{op.name}: gradient {x.grad.dtype} for {a.dtype}"
+    return [x.grad for x in tensors]
+
+
+def _compare(op: Op, arrays: list[np.ndarray], grads: list[Any], loss: Any) -> int:
+    """Compare every slope with differences of `loss`, but where its two one-sided slopes differ."""
+    here = loss(*arrays)
+    compared = 0
+    for i, grad in enumerate(grads):
+        if grad is None:
+            continue
+        for place in np.ndindex(arrays[i].shape):
+            moved = [a.copy() if j == i else a for j, a in enumerate(arrays)]
+            sides = []
+            for step in (STEP, -STEP):
+                moved[i][place] = arrays[i][place] + step
+                sides.append((loss(*moved) - here) / (moved[i][place] - arrays[i][place]))
+            right, left = sides
+            central = (right + left) / 2
+            scale = 1 + abs(central) + abs(here)
+            if not abs(right - left) < 1e-4 * scale or abs(right) > 1e4 * (1 + abs(here)):
+                continue  # a kink or a jump: check_kinks tells what the slope must be there
+            # The curvature may jump (elu): that shifts the mean of the two sides by a step's share.
+            assert abs(central - grad[place]) < 2e-6 * scale, (
+                f"{op.name}: input {i} at {place}: rule {grad[place]}, differences {central}"
+            )
+            compared += 1
+    return compared
+
+
+# --- kinks ---------------------------------------------------------------------------------------
+
+
+def check_kinks(op: Op, params: dict[str, Any]) -> None:
+    """Values and slopes follow the pieces exactly, at each knot and between them."""
+    assert op.pieces is not None
+    pieces = op.pieces(**params)
+    for dtype in (np.float64, np.float32, np.float16, object):
+        expected = dict(_expected_slopes(pieces))
+        points = [Fraction(x) if dtype is object else dtype(x) for x in expected]
+        if 0 in expected and dtype is not object:
+            points.append(dtype(-0.0))
+        for x in points:
+            t = mg.tensor(np.array(x, dtype), requires_grad=True)
+            y = op(t, **params)
+            y.backward()
+            slope = expected[Fraction(x) if dtype is object else float(x)]
+            want = slope if dtype is object else dtype(slope)
+            assert t.grad == want, f"{op.name}{params} in {dtype}: slope {t.grad} at {x}, not {slope}"
+            assert least_norm_is_inside(pieces, float(x), slope)
+    _check_continuity(op, params, pieces)
+
+
+def _expected_slopes(pieces: Any) -> Any:
+    knots = pieces.knots
+    for knot, left, right in zip(knots, pieces.slopes, pieces.slopes[1:], strict=False):
+        yield float(knot), least_norm(left, right)
+    middles = [(a + b) / 2 for a, b in zip(knots, knots[1:], strict=False)]
+    outside = [knots[0] - 1, *middles, knots[-1] + 1] if knots else [0]
+    yield from zip(map(float, outside), pieces.slopes, strict=True)
+
+
+def least_norm_is_inside(pieces: Any, x: float, slope: Any) -> bool:
+    """Return whether the slope lies between those on the two sides of x, and none there is smaller."""
+    left = pieces.slopes[sum(float(k) < x for k in pieces.knots)]
+    right = pieces.slopes[sum(float(k) <= x for k in pieces.knots)]
+    low, high = min(left, right), max(left, right)
+    nearest = 0 if low <= 0 <= high else min(abs(low), abs(high))
+    return bool(low <= slope <= high and abs(slope) == nearest)
+
+
+def _check_continuity(op: Op, params: dict[str, Any], pieces: Any) -> None:
+    """The values at a step to each side of every knot follow from the slopes, in exact arithmetic."""
+    step = Fraction(1, 1024)
+    if any(float(s) != Fraction(s) for s in pieces.slopes):
+        return
+    for knot, left, right in zip(pieces.knots, pieces.slopes, pieces.slopes[1:], strict=False):
+        knot = Fraction(knot)
+        at = [
+            op(np.array(x, object), **params)
+            for x in (knot - step, knot, knot + step)
+        ]
+        low, mid, high = (Fraction(v.item() if isinstance(v, np.ndarray) else v) for v in at)
+        assert mid - low == Fraction(left) * step, f"{op.name}{params}: value left of {knot}"
+        assert high - mid == Fraction(right) * step, f"{op.name}{params}: value right of {knot}"
+
+
+# --- dtypes, memory, flags -----------------------------------------------------------------------
+
+
+def check_dtype(op: Op, call: Call, dtype: Any) -> None:
+    """Floats keep their dtype, forward and backward, and the value is the float64 one, rounded."""
+    wide, narrow = call.result(op), call.cast(dtype)
+    if wide.dtype.kind != "f" or "dtype" in call.params:
+        return
+    y = narrow.result(op)
+    assert y.dtype == dtype, f"{op.name}: {np.dtype(dtype)} became {y.dtype}"
+    if _differentiates(op, narrow):
+        _first_order(op, narrow, narrow.arrays, narrow.random(y.shape, dtype))
+    same = narrow.cast(np.float64).result(op)  # of the rounded inputs
+    if op.name in ("direction", "sign", "preference", "shares"):
+        return np.testing.assert_allclose(y, same, rtol=np.finfo(dtype).eps)
+    # A chain of some tens of roundings, of intermediate results up to a hundred times the last one.
+    unit = float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(y.astype(float), same, rtol=50 * unit, atol=300 * unit)
+
+
+def check_inputs_untouched(op: Op, call: Call) -> None:
+    """No kernel and no rule writes to its inputs: they may be read-only."""
+    before = [a.copy() for a in call.arrays]
+    for a in call.arrays:
+        a.flags.writeable = False
+    try:
+        y = np.asarray(op.kernel(*call.arrays, **call.params))
+        if _differentiates(op, call):
+            g = call.random(y.shape, y.dtype)
+            g.flags.writeable = False
+            for rule in op.rules(len(call.arrays)):
+                if rule is not None:
+                    rule(g, y, *call.arrays, **call.params)
+    finally:
+        for a in call.arrays:
+            a.flags.writeable = True
+    for a, b in zip(call.arrays, before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def check_out(op: Op, call: Call) -> None:
+    """`out=` receives the result, bit for bit, and is what the kernel returns."""
+    y = call.result(op)
+    out = np.empty_like(y)
+    out.fill(np.array(7).astype(y.dtype))
+    returned = op.kernel(*call.arrays, out=out, **call.params)
+    assert returned is out, f"{op.name}: out= was not returned"
+    np.testing.assert_array_equal(out, y)
+
+
+def check_flags(op: Op, call: Call) -> None:
+    """in_place and view say what the kernel does."""
+    y = call.result(op)
+    shared = any(np.shares_memory(y, a) for a in call.arrays)
+    assert shared == (op.view and y.size > 0), f"{op.name}: view={op.view}, but shared={shared}"
+    assert not op.effect, f"{op.name}: effect is for ops that overwrite"
+    if not op.in_place:
+        return
+    for i, a in enumerate(call.arrays):
+        if a.shape == y.shape and a.dtype == y.dtype:
+            arrays = [b.copy() if j == i else b for j, b in enumerate(call.arrays)]
+            op.kernel(*arrays, out=arrays[i], **call.params)
+            np.testing.assert_array_equal(arrays[i], y, f"{op.name}: in place over input {i}")
+
+
+def check_documentation(op: Op) -> None:
+    """The record says in sentences what it computes, and as a formula."""
+    assert op.doc.strip().endswith("."), f"{op.name}: doc is no sentence"
+    assert op.formula, f"{op.name}: no formula"
+    assert op.reference is not None, f"{op.name}: no reference"
