@@ -1,0 +1,35 @@
+"""Networks: modules, layers, first weights and losses."""
+
+from . import initialise
+from . import losses as losses
+from .activations import CELU as CELU
+from .activations import ELU as ELU
+from .activations import GELU as GELU
+from .activations import SELU as SELU
+from .activations import CReLU as CReLU
+from .activations import Hardsigmoid as Hardsigmoid
+from .activations import Hardswish as Hardswish
+from .activations import Hardtanh as Hardtanh
+from .activations import LeakyReLU as LeakyReLU
+from .activations import LogSoftmax as LogSoftmax
+from .activations import Maxout as Maxout
+from .activations import Mish as Mish
+from .activations import PReLU as PReLU
+from .activations import ReLU as ReLU
+from .activations import ReLU6 as ReLU6
+from .activations import RReLU as RReLU
+from .activations import Sigmoid as Sigmoid
+from .activations import SiLU as SiLU
+from .activations import Softmax as Softmax
+from .activations import Softplus as Softplus
+from .activations import Softshrink as Softshrink
+from .activations import Softsign as Softsign
+from .activations import Tanh as Tanh
+from .dense import MLP as MLP
+from .dense import Dense as Dense
+from .dense import Linear as Linear
+from .dense import Sequential as Sequential
+from .module import Module as Module
+from .module import Parameter as Parameter
+
+init = initialise

@@ -1,0 +1,291 @@
+"""Activations as layers. Each applies the op of its name; what it means is written there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from .. import ops
+from ..core import Operand, Tensor
+from .initialise import Rng
+from .module import Module, Parameter
+
+
+class Activation(Module):
+    """The base of layers that apply one op of a tensor, with fixed options.
+
+    Input shape: float[...]. Output shape: the same, where the layer does not say otherwise.
+    """
+
+    op: ClassVar[Callable[..., Any]]
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+        # A fault in the options shows now, not in the first forward pass.
+        type(self).op(np.zeros(0, np.float32), **options)
+
+    def forward(self, x: Operand) -> Any:
+        """Return the op's result for x."""
+        return type(self).op(x, **self.options)
+
+    def extra_repr(self) -> str:
+        """Return the options."""
+        return ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+
+
+class ReLU(Activation):
+    """max(x, 0), with slope 0 at 0."""
+
+    op = ops.relu
+
+
+class LeakyReLU(Activation):
+    """x where it is positive, negative_slope * x elsewhere."""
+
+    op = ops.leaky_relu
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        super().__init__(negative_slope=negative_slope)
+
+
+class ReLU6(Activation):
+    """x, held between 0 and 6."""
+
+    op = ops.relu6
+
+
+class CReLU(Activation):
+    """relu(x) and relu(-x), side by side: the axis doubles in size."""
+
+    op = ops.crelu
+
+    def __init__(self, axis: int = -1) -> None:
+        self.options = {"axis": axis}
+
+
+class Hardtanh(Activation):
+    """x, held between two bounds."""
+
+    op = ops.hardtanh
+
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:
+        super().__init__(min_val=min_val, max_val=max_val)
+
+
+class Hardsigmoid(Activation):
+    """x / 6 + 1/2, held between 0 and 1."""
+
+    op = ops.hardsigmoid
+
+
+class Softshrink(Activation):
+    """x, moved towards 0 by lambd, and 0 on the way."""
+
+    op = ops.softshrink
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        super().__init__(lambd=lambd)
+
+
+class Maxout(Activation):
+    """The largest of each group of pool_size neighbours: the axis shrinks by that factor."""
+
+    op = ops.maxout
+
+    def __init__(self, pool_size: int = 2, axis: int = -1) -> None:
+        super().__init__(pool_size=pool_size, axis=axis)
+
+
+class Sigmoid(Activation):
+    """1 / (1 + exp(-x))."""
+
+    op = ops.sigmoid
+
+
+class Tanh(Activation):
+    """The hyperbolic tangent."""
+
+    op = ops.tanh
+
+
+class Softplus(Activation):
+    """ln(1 + exp(x)), a smooth relu."""
+
+    op = ops.softplus
+
+
+class Softsign(Activation):
+    """x / (1 + |x|)."""
+
+    op = ops.softsign
+
+
+class ELU(Activation):
+    """x where it is positive, alpha * (exp(x) - 1) elsewhere."""
+
+    op = ops.elu
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        super().__init__(alpha=alpha)
+
+
+class SELU(Activation):
+    """An ELU scaled so that activations tend to mean 0 and variance 1."""
+
+    op = ops.selu
+
+
+class CELU(Activation):
+    """x where it is positive, alpha * (exp(x / alpha) - 1) elsewhere."""
+
+    op = ops.celu
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        super().__init__(alpha=alpha)
+
+
+class GELU(Activation):
+    """x times the normal distribution function of x; approximate="tanh" is faster."""
+
+    op = ops.gelu
+
+    def __init__(self, approximate: str = "none") -> None:
+        super().__init__(approximate=approximate)
+
+
+class SiLU(Activation):
+    """x * sigmoid(x)."""
+
+    op = ops.silu
+
+
+class Mish(Activation):
+    """x * tanh(softplus(x))."""
+
+    op = ops.mish
+
+
+class Hardswish(Activation):
+    """x * hardsigmoid(x)."""
+
+    op = ops.hardswish
+
+
+class Softmax(Activation):
+    """Positive weights along an axis that sum to 1, in the ratio of the exponentials."""
+
+    op = ops.softmax
+
+    def __init__(self, axis: int = -1) -> None:
+        self.options = {"axis": axis}
+
+
+class LogSoftmax(Activation):
+    """The logarithm of Softmax, for `nll_loss`."""
+
+    op = ops.log_softmax
+
+    def __init__(self, axis: int = -1) -> None:
+        self.options = {"axis": axis}
+
+
+class PReLU(Module):
+    """x where it is positive, slope * x elsewhere; the slopes are learned.
+
+    Args:
+        num_parameters: 1, or the size of the last dimension of x for a slope per feature.
+        init: the slopes at first.
+        dtype: of the slopes.
+
+    Attributes:
+        slope: float[num_parameters].
+
+    Source: He, Zhang, Ren & Sun (2015).
+    """
+
+    def __init__(
+        self, num_parameters: int = 1, init: float = 0.25, dtype: DTypeLike = np.float32
+    ) -> None:
+        self.slope = Parameter(np.full(num_parameters, init), dtype)
+
+    def forward(self, x: Operand) -> Any:
+        """Return x where it is positive, slope * x elsewhere."""
+        x = x if isinstance(x, Tensor) else np.asarray(x, self.slope.dtype)
+        return ops.prelu(x, self.slope)
+
+    def extra_repr(self) -> str:
+        """Return the number of slopes."""
+        return str(self.slope.size)
+
+
+class RReLU(Module):
+    """A leaky relu whose slopes are drawn anew in training; outside it they are the middle.
+
+    Args:
+        lower: the smallest slope.
+        upper: the largest slope.
+        rng: None, a seed, or a generator.
+
+    Source: Xu, Wang, Chen & Li (2015).
+    """
+
+    def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3, rng: Rng = None) -> None:
+        ops.rrelu(np.zeros(0), lower, upper)  # a fault in the bounds shows now
+        self.lower, self.upper = lower, upper
+        self.rng = np.random.default_rng(rng)
+
+    def forward(self, x: Operand) -> Any:
+        """Return x where it is positive, x times a slope elsewhere."""
+        return ops.rrelu(x, self.lower, self.upper, self.training, self.rng)
+
+    def extra_repr(self) -> str:
+        """Return the bounds."""
+        return f"lower={self.lower:.4g}, upper={self.upper:.4g}"
+
+
+# By name they come with the defaults of their ops; what learns or draws is a layer.
+NAMED: dict[str, Callable[..., Any]] = {
+    name: getattr(ops, name)
+    for name in (
+        "relu", "leaky_relu", "relu6", "crelu", "hardtanh", "hardsigmoid", "softshrink", "absolute",
+        "sigmoid", "tanh", "softplus", "softsign", "elu", "selu", "celu", "gelu", "silu", "mish",
+        "hardswish", "softmax", "log_softmax",
+    )
+}  # fmt: skip
+NONE = ("linear", "identity", "none")
+
+
+def named_activation(who: str, activation: str | Callable[..., Any] | None) -> Any:
+    """Return the activation, given by name, as a function, or as a layer; None for none.
+
+    Raises:
+        ValueError: the name is not known.
+        TypeError: it is neither a name nor a function.
+    """
+    if activation is None or callable(activation):
+        return activation
+    if not isinstance(activation, str):
+        raise TypeError(
+            f"{who}: a {type(activation).__name__} was given as the activation; it needs a name, a "
+            "function, or a layer."
+        )
+    if activation in NONE:
+        return None
+    if activation not in NAMED:
+        raise ValueError(
+            f"{who}: the activation {activation!r} is not known; the names are {', '.join(NAMED)}. "
+            "Pass a function or a layer for another."
+        )
+    return NAMED[activation]
+
+
+def activation_name(activation: Callable[..., Any] | None) -> str:
+    """Return the name of an activation, a layer's being that of its op; "" for none."""
+    if activation is None:
+        return ""
+    if isinstance(activation, Activation):
+        activation = type(activation).op
+    return getattr(activation, "__name__", type(activation).__name__.lower())

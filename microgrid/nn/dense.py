@@ -1,0 +1,265 @@
+"""Fully connected layers, and layers in a row."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any, TypeAlias, overload
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from ..arrays import as_array
+from ..core import Operand, Tensor, wrap
+from ..errors import ShapeError
+from ..ops import affine, matmul
+from . import initialise
+from .activations import activation_name, named_activation
+from .initialise import Initializer, Rng
+from .module import Module, Parameter
+
+Activation: TypeAlias = "str | Callable[..., Any] | None"
+
+INITIALIZERS: dict[str, Callable[..., Any]] = {
+    name: getattr(initialise, name)
+    for name in (
+        "he_normal", "he_uniform", "glorot_normal", "glorot_uniform", "lecun_normal",
+        "lecun_uniform", "orthogonal", "zeros", "constant", "kaiming_normal", "kaiming_uniform",
+        "xavier_normal", "xavier_uniform",
+    )
+}  # fmt: skip
+
+# Like relu these lose about half of the variance, which He's factor of 2 restores.
+LIKE_RELU = frozenset(
+    (
+        "relu", "leaky_relu", "prelu", "rrelu", "relu6", "crelu", "elu", "celu", "gelu", "silu",
+        "mish", "hardswish", "softplus",
+    )
+)  # fmt: skip
+
+
+class Dense(Module):
+    """activation(x @ weight + bias): every output depends on every input.
+
+    Args:
+        in_features: the size of the last dimension of x.
+        out_features: the size of the last dimension of the result.
+        activation: a name such as "relu", a function, or a layer; None for none.
+        bias: whether there is one; it starts at 0.
+        init: a name in `mg.nn.init`, or a function of (shape, rng, dtype). "auto" is he_normal for
+            relu and its kin, lecun_normal for selu, and glorot_uniform for all others and none.
+        rng: None, a seed, or a generator, for the first weights.
+        dtype: of the parameters.
+
+    Input shape: float[..., in_features]. Arrays and lists are cast to the dtype of the weight.
+    Output shape: float[..., out_features].
+
+    Attributes:
+        weight: float[in_features, out_features].
+        bias: float[out_features], or None.
+
+    Raises:
+        ValueError: a size is below 1, or a name is not known.
+        ShapeError: in a call, the last dimension of x is not in_features.
+
+    >>> layer = Dense(3, 2, activation="relu", rng=0)
+    >>> layer
+    Dense(3, 2, activation=relu)
+    >>> layer([[1.0, 2.0, 3.0]]).shape
+    (1, 2)
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        activation: Activation = None,
+        bias: bool = True,
+        init: str | Initializer = "auto",
+        rng: Rng = None,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        self.in_features = _size("in_features", in_features)
+        self.out_features = _size("out_features", out_features)
+        self.activation = named_activation("Dense", activation)
+        shape = (self.in_features, self.out_features)
+        weight = _initializer(init, self.activation)(shape, rng=rng, dtype=dtype)
+        self.weight = Parameter(_of_shape(weight, shape), dtype)
+        self.bias = Parameter(np.zeros(self.out_features), dtype) if bias else None
+
+    def forward(self, x: Operand) -> Any:
+        """Return activation(x @ weight + bias)."""
+        t = x if type(x) is Tensor and x._data.dtype.kind == "f" else as_input(x, self.weight)
+        try:
+            y = matmul(t, self.weight) if self.bias is None else affine(t, self.weight, self.bias)
+        except ShapeError as error:
+            raise self._misfit(t, error) from None
+        return y if self.activation is None else self.activation(y)
+
+    def _misfit(self, x: Tensor, error: ShapeError) -> ShapeError:
+        if x.shape[-1:] == (self.in_features,):
+            return error  # a parameter was replaced by one of another shape
+        return ShapeError(
+            f"{self!r}: an input of shape {x.shape} was given; its last dimension must be "
+            f"{self.in_features}. Reshape it, or change in_features."
+        )
+
+    def extra_repr(self) -> str:
+        """Return the sizes, and what is not the default."""
+        parts = [f"{self.in_features}, {self.out_features}"]
+        if self.activation is not None and not isinstance(self.activation, Module):
+            parts.append(f"activation={activation_name(self.activation)}")
+        return ", ".join(parts + ["bias=False"] * (self.bias is None))
+
+
+Linear = Dense
+
+
+class Sequential(Module):
+    """Layers in a row: each takes the result of the one before.
+
+    Args:
+        layers: Modules or functions of one Tensor, or one list of them.
+
+    An index gives a layer, a slice a Sequential of the same layers (not copies). Parameters are
+    named by position: "0.weight".
+
+    Raises:
+        TypeError: a layer cannot be called.
+
+    >>> from microgrid.nn import ReLU
+    >>> model = Sequential(Dense(4, 8), ReLU(), Dense(8, 2))
+    >>> len(model), model[0]
+    (3, Dense(4, 8))
+    >>> model[:2]
+    Sequential(
+      (0): Dense(4, 8)
+      (1): ReLU()
+    )
+    """
+
+    def __init__(self, *layers: Callable[..., Any] | Iterable[Callable[..., Any]]) -> None:
+        given: tuple[Any, ...] = layers
+        if len(given) == 1 and isinstance(given[0], (list, tuple, Iterator)):
+            given = tuple(given[0])
+        for i, layer in enumerate(given):
+            if not callable(layer):
+                raise TypeError(
+                    f"Sequential: a {type(layer).__name__} was given as layer {i}; it needs "
+                    "Modules or functions. Pass the layers themselves."
+                )
+        self.layers: list[Callable[..., Any]] = list(given)
+
+    def _attributes(self) -> Iterable[tuple[str, Any]]:
+        # Names by position, then what a subclass adds.
+        yield from ((str(i), layer) for i, layer in enumerate(self.layers))
+        yield from ((name, value) for name, value in vars(self).items() if name != "layers")
+
+    def forward(self, x: Operand) -> Any:
+        """Return the result of the last layer."""
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequential: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return Sequential(*self.layers[index])
+        return self.layers[index]
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[Callable[..., Any]]:
+        return iter(self.layers)
+
+
+class MLP(Sequential):
+    """A multilayer perceptron: a Sequential of Dense layers, the last one without activation.
+
+    Args:
+        sizes: of the input, of each hidden layer, and of the output.
+        activation: of the hidden layers: a name, a function, or a layer that they then share.
+        rng: None, a seed, or a generator, for the first weights.
+        dtype: of the parameters.
+
+    Raises:
+        ValueError: there are fewer than two sizes, one is below 1, or the name is not known.
+
+    >>> MLP([2, 16, 1])
+    MLP(
+      (0): Dense(2, 16, activation=relu)
+      (1): Dense(16, 1)
+    )
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        activation: Activation = "relu",
+        rng: Rng = None,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        if len(sizes) < 2:
+            raise ValueError(
+                f"MLP: sizes={list(sizes)} was given; it needs at least the sizes of input and "
+                "output. Put the sizes of hidden layers in between."
+            )
+        generator = np.random.default_rng(rng)
+        last = len(sizes) - 2
+        super().__init__(
+            *(
+                Dense(n, m, activation if i < last else None, rng=generator, dtype=dtype)
+                for i, (n, m) in enumerate(pairwise(sizes))
+            )
+        )
+
+
+def as_input(x: Any, weight: Tensor) -> Tensor:
+    """Return x as a Tensor: arrays, and integers, are cast to the dtype of `weight`.
+
+    A Tensor of floats stays as it is, whatever their precision, as in any op.
+    """
+    if isinstance(x, Tensor):
+        return x if x.dtype.kind in "fO" else wrap(x._data.astype(weight.dtype))
+    # A copy, since the graph must not see later changes of the array.
+    return wrap(np.array(as_array("Dense", x), weight.dtype))
+
+
+def _size(name: str, value: Any) -> int:
+    try:
+        size = operator.index(value)
+    except TypeError:
+        raise TypeError(f"Dense: {name}={value!r} was given; it must be an integer.") from None
+    if size < 1:
+        raise ValueError(f"Dense: {name}={size} was given; it must be at least 1.")
+    return size
+
+
+def _initializer(init: str | Initializer, activation: Callable[..., Any] | None) -> Any:
+    if init == "auto":
+        name = activation_name(activation)
+        if name == "selu":
+            return initialise.lecun_normal
+        return initialise.he_normal if name in LIKE_RELU else initialise.glorot_uniform
+    if not isinstance(init, str):
+        return init
+    if init not in INITIALIZERS:
+        raise ValueError(
+            f"Dense: init={init!r} is not known; the names are auto, {', '.join(INITIALIZERS)}. "
+            "Pass a function of (shape, rng, dtype) for another."
+        )
+    return INITIALIZERS[init]
+
+
+def _of_shape(weight: Any, shape: tuple[int, int]) -> Any:
+    if np.shape(weight) != shape:
+        raise ShapeError(
+            f"Dense: init returned shape {np.shape(weight)}; the weight has shape {shape}. "
+            "Return an array of the shape that was asked for."
+        )
+    return weight

@@ -1,0 +1,177 @@
+"""First values of weights: drawn so that signals neither fade nor grow from layer to layer.
+
+Each is a function `f(shape, rng=None, dtype=float32)` that returns a new array. The fans are read
+from the last two dimensions, (in, out); dimensions in front, as of a convolution, multiply both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from ..arrays import Array
+from ..errors import ShapeError
+
+Rng: TypeAlias = int | np.random.Generator | None
+
+
+class Initializer(Protocol):
+    """What a layer's `init=` may be, besides a name."""
+
+    def __call__(self, shape: tuple[int, ...], *, rng: Rng, dtype: DTypeLike) -> Any:
+        """Return the first values, an array of this shape."""
+
+
+def he_normal(shape: Sequence[int], rng: Rng = None, dtype: DTypeLike = np.float32) -> Array:
+    """Return normal numbers of mean 0 and variance 2 / fan_in, which suits relu and its kin.
+
+    Args:
+        shape: at least two dimensions, the last two (in, out).
+        rng: None, a seed, or a generator.
+        dtype: of the result. Draws are made in float64 and rounded, so that a float32 net is the
+            rounded float64 net of the same seed.
+
+    Raises:
+        ShapeError: `shape` has fewer than two dimensions.
+
+    Source: He, Zhang, Ren & Sun (2015), equation 10.
+
+    >>> he_normal((64, 32), rng=0).shape
+    (64, 32)
+    """
+    return _normal("he_normal", shape, rng, dtype, 2.0, _fan_in)
+
+
+def he_uniform(shape: Sequence[int], rng: Rng = None, dtype: DTypeLike = np.float32) -> Array:
+    """Return numbers between -a and a with a = sqrt(6 / fan_in): the variance of `he_normal`.
+
+    Raises:
+        ShapeError: `shape` has fewer than two dimensions.
+    """
+    return _uniform("he_uniform", shape, rng, dtype, 2.0, _fan_in)
+
+
+def glorot_normal(shape: Sequence[int], rng: Rng = None, dtype: DTypeLike = np.float32) -> Array:
+    """Return normal numbers of variance 2 / (fan_in + fan_out), which suits tanh and linear layers.
+
+    Raises:
+        ShapeError: `shape` has fewer than two dimensions.
+
+    Source: Glorot & Bengio (2010), equation 12.
+    """
+    return _normal("glorot_normal", shape, rng, dtype, 1.0, _mean_fan)
+
+
+def glorot_uniform(shape: Sequence[int], rng: Rng = None, dtype: DTypeLike = np.float32) -> Array:
+    """Return numbers between -a and a with a = sqrt(6 / (fan_in + fan_out)).
+
+    Raises:
+        ShapeError: `shape` has fewer than two dimensions.
+
+    Source: Glorot & Bengio (2010), equation 16.
+    """
+    return _uniform("glorot_uniform", shape, rng, dtype, 1.0, _mean_fan)
+
+
+def lecun_normal(shape: Sequence[int], rng: Rng = None, dtype: DTypeLike = np.float32) -> Array:
+    """Return normal numbers of variance 1 / fan_in, which selu's self-normalisation needs.
+
+    Raises:
+        ShapeError: `shape` has fewer than two dimensions.
+
+    Source: LeCun, Bottou, Orr & Müller (1998), section 4.6.
+    """
+    return _normal("lecun_normal", shape, rng, dtype, 1.0, _fan_in)
+
+
+def lecun_uniform(shape: Sequence[int], rng: Rng = None, dtype: DTypeLike = np.float32) -> Array:
+    """Return numbers between -a and a with a = sqrt(3 / fan_in): the variance of `lecun_normal`.
+
+    Raises:
+        ShapeError: `shape` has fewer than two dimensions.
+    """
+    return _uniform("lecun_uniform", shape, rng, dtype, 1.0, _fan_in)
+
+
+def orthogonal(
+    shape: Sequence[int], rng: Rng = None, dtype: DTypeLike = np.float32, gain: float = 1.0
+) -> Array:
+    """Return `gain` times a matrix with orthonormal columns, or rows if those are fewer.
+
+    Dimensions in front of the last are taken together. Every such matrix is equally likely.
+
+    Raises:
+        ShapeError: `shape` has fewer than two dimensions.
+
+    Source: Saxe, McClelland & Ganguli (2014).
+
+    >>> w = orthogonal((3, 3), rng=0, dtype=float)
+    >>> np.allclose(w.T @ w, np.eye(3))
+    True
+    """
+    _fan_in("orthogonal", shape)
+    rows, columns = math.prod(shape[:-1]), shape[-1]
+    draws = np.random.default_rng(rng).standard_normal((max(rows, columns), min(rows, columns)))
+    q, r = np.linalg.qr(draws)
+    # Householder's signs are a convention; with r's diagonal made positive q is uniform (Haar).
+    q *= np.where(np.diagonal(r) < 0, -1.0, 1.0)
+    matrix = q if rows >= columns else q.T
+    return np.ascontiguousarray(gain * matrix, dtype=dtype).reshape(tuple(shape))
+
+
+def zeros(shape: Sequence[int], rng: Rng = None, dtype: DTypeLike = np.float32) -> Array:
+    """Return zeros, for biases. `rng` is not used."""
+    return np.zeros(tuple(shape), dtype)
+
+
+def constant(
+    shape: Sequence[int], rng: Rng = None, dtype: DTypeLike = np.float32, value: float = 0.0
+) -> Array:
+    """Return an array filled with `value`. `rng` is not used.
+
+    >>> from functools import partial
+    >>> partial(constant, value=0.5)((2,))
+    array([0.5, 0.5], dtype=float32)
+    """
+    return np.full(tuple(shape), value, dtype)
+
+
+kaiming_normal, kaiming_uniform = he_normal, he_uniform
+xavier_normal, xavier_uniform = glorot_normal, glorot_uniform
+
+
+def _fan_in(who: str, shape: Sequence[int]) -> float:
+    return _fans(who, shape)[0]
+
+
+def _mean_fan(who: str, shape: Sequence[int]) -> float:
+    return sum(_fans(who, shape)) / 2
+
+
+def _fans(who: str, shape: Sequence[int]) -> tuple[int, int]:
+    if len(shape) < 2:
+        raise ShapeError(
+            f"{who}: shape {tuple(shape)} was given; it needs the two dimensions (in, out). "
+            "Use zeros or constant for a bias."
+        )
+    *field, fan_in, fan_out = shape
+    return fan_in * math.prod(field), fan_out * math.prod(field)
+
+
+def _normal(
+    who: str, shape: Sequence[int], rng: Rng, dtype: DTypeLike, variance: float, fan: Any
+) -> Array:
+    scale = math.sqrt(variance / max(fan(who, shape), 1))
+    draws = np.random.default_rng(rng).standard_normal(tuple(shape))
+    return np.asarray(draws * scale, dtype)
+
+
+def _uniform(
+    who: str, shape: Sequence[int], rng: Rng, dtype: DTypeLike, variance: float, fan: Any
+) -> Array:
+    bound = math.sqrt(3 * variance / max(fan(who, shape), 1))
+    return np.asarray(np.random.default_rng(rng).uniform(-bound, bound, tuple(shape)), dtype)

@@ -1,0 +1,260 @@
+"""What a network is: an object whose attributes are parameters and further such objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from reprlib import recursive_repr
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from ..arrays import Array, as_array
+from ..core import Operand, Tensor, assign
+from ..errors import StateError
+
+Self = TypeVar("Self", bound="Module")
+
+
+class Parameter(Tensor):
+    """A Tensor that training changes: a leaf that requires a gradient.
+
+    An array or Tensor is copied in its dtype; plain numbers and lists become float32, the dtype of
+    layers, since one float64 number would turn a whole float32 net to float64.
+
+    Raises:
+        DtypeError: the dtype cannot carry a gradient.
+
+    >>> Parameter([1, 2]).dtype
+    dtype('float32')
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self, data: Operand, dtype: DTypeLike | None = None, requires_grad: bool = True
+    ) -> None:
+        if dtype is None and not isinstance(data, (np.ndarray, np.generic, Tensor)):
+            array = as_array("Parameter", data)
+            data = array if array.dtype.kind == "O" else array.astype(np.float32)
+        super().__init__(data, dtype, requires_grad)
+
+
+class Mismatch(NamedTuple):
+    """The names that a loaded state lacked, and those it had besides."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+class Module:
+    """The base of layers and models: write `forward`, and make parameters attributes.
+
+    Parameters and Modules are found in the attributes, also inside lists, tuples and dicts, in the
+    order in which they were set. One that is found twice is shared: it counts once, under the name
+    found first. pickle and deepcopy keep it shared.
+
+    Attributes:
+        training: True in training, False in evaluation. Layers that differ between the two read it.
+
+    >>> import microgrid as mg
+    >>> class Line(Module):
+    ...     def __init__(self):
+    ...         self.slope = Parameter(2.0)
+    ...     def forward(self, x):
+    ...         return self.slope * x
+    >>> line = Line()
+    >>> line(3.0)
+    tensor(6., dtype=float32, op=multiply)
+    >>> dict(line.named_parameters()).keys()
+    dict_keys(['slope'])
+    """
+
+    training = True
+
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        """Return what `forward` returns."""
+        return self.forward(*inputs, **options)
+
+    def forward(self, *inputs: Any, **options: Any) -> Any:
+        """Return the result for the inputs: every Module defines it."""
+        raise NotImplementedError(
+            f"{type(self).__name__}: forward is not defined. Write forward(self, x)."
+        )
+
+    # --- what it is made of ----------------------------------------------------------------------
+
+    def _attributes(self) -> Iterable[tuple[str, Any]]:
+        return vars(self).items()
+
+    def named_modules(self) -> Iterator[tuple[str, Module]]:
+        """Yield this Module, named "", and all inside it by dotted names, outer ones first."""
+        seen: set[int] = set()
+        stack: list[tuple[str, Module]] = [("", self)]
+        while stack:
+            name, module = stack.pop()
+            if id(module) in seen:
+                continue
+            seen.add(id(module))
+            yield name, module
+            inner = _members(module._attributes())
+            stack += [(_dotted(name, key), m) for key, m in inner if isinstance(m, Module)][::-1]
+
+    def modules(self) -> Iterator[Module]:
+        """Yield this Module and all inside it."""
+        return (module for _, module in self.named_modules())
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Yield every Parameter once, with its dotted name such as "0.weight"."""
+        seen: set[int] = set()
+        for name, module in self.named_modules():
+            for key, member in _members(module._attributes()):
+                if isinstance(member, Parameter) and id(member) not in seen:
+                    seen.add(id(member))
+                    yield _dotted(name, key), member
+
+    def parameters(self) -> Iterator[Parameter]:
+        """Yield every Parameter once."""
+        return (parameter for _, parameter in self.named_parameters())
+
+    def num_parameters(self) -> int:
+        """Return how many numbers the parameters hold."""
+        return sum(parameter.size for parameter in self.parameters())
+
+    # --- training and evaluation -----------------------------------------------------------------
+
+    def train(self: Self, mode: bool = True) -> Self:
+        """Set `training` here and in all Modules inside; return self."""
+        for module in self.modules():
+            module.training = bool(mode)
+        return self
+
+    def eval(self: Self) -> Self:
+        """Set `training` to False here and in all Modules inside; return self."""
+        return self.train(False)
+
+    def zero_grad(self) -> None:
+        """Forget the gradients: `grad` of every Parameter becomes None."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    # --- its state -------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Array]:
+        """Return the values of the parameters by name, as copies.
+
+        >>> from microgrid.nn import Dense
+        >>> {name: array.shape for name, array in Dense(3, 2).state_dict().items()}
+        {'weight': (3, 2), 'bias': (2,)}
+        """
+        return {name: parameter.numpy() for name, parameter in self.named_parameters()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Operand], strict: bool = True) -> Mismatch:
+        """Write the values into the parameters, all or, if any does not fit, none.
+
+        Args:
+            state_dict: arrays or Tensors by name, of the shapes and dtypes of the parameters.
+            strict: whether names that are missing or unexpected are errors too.
+
+        Returns:
+            The names that were missing and unexpected.
+
+        Raises:
+            StateError: something does not fit; the message lists all of it.
+        """
+        parameters = dict(self.named_parameters())
+        # Copies: the values may be views of the very parameters that are written to.
+        values = {
+            name: np.array(as_array("load_state_dict", value), copy=True)
+            for name, value in state_dict.items()
+        }
+        mismatch = Mismatch(
+            [name for name in parameters if name not in values],
+            [name for name in values if name not in parameters],
+        )
+        faults = _misfits(parameters, values)
+        if strict:
+            missing, unexpected = mismatch
+            faults = [f"missing {name}" for name in missing] + faults
+            faults += [f"unexpected {name}" for name in unexpected]
+        if faults:
+            raise StateError(
+                f"load_state_dict: the state does not fit this {type(self).__name__}: "
+                f"{'; '.join(faults)}. Nothing was loaded. Build the model as it was when saved."
+            )
+        for name, parameter in parameters.items():
+            if name in values:
+                assign(parameter, values[name])
+        return mismatch
+
+    # --- how it looks ----------------------------------------------------------------------------
+
+    def extra_repr(self) -> str:
+        """Return what stands between the parentheses of the repr: subclasses say what they are."""
+        return ""
+
+    @recursive_repr("...")
+    def __repr__(self) -> str:
+        inner = [
+            f"  ({key}): {member!r}".replace("\n", "\n  ")
+            for key, member in _members(self._attributes())
+            if isinstance(member, Module)
+        ]
+        extra = self.extra_repr()
+        if not inner:
+            return f"{type(self).__name__}({extra})"
+        lines = [f"  {extra}"] * bool(extra) + inner
+        return "\n".join([f"{type(self).__name__}(", *lines, ")"])
+
+    def summary(self) -> str:
+        """Return a table of the parameters: names, shapes, dtypes, and how many numbers they hold.
+
+        >>> from microgrid.nn import MLP
+        >>> print(MLP([2, 3, 1]).summary())
+        parameter  shape   dtype    numbers
+        0.weight   (2, 3)  float32        6
+        0.bias     (3,)    float32        3
+        1.weight   (3, 1)  float32        3
+        1.bias     (1,)    float32        1
+        MLP: 13 numbers in 4 parameters, 52 bytes
+        """
+        rows = [("parameter", "shape", "dtype", "numbers")]
+        memory = 0
+        for name, p in self.named_parameters():
+            frozen = "" if p.requires_grad else ", frozen"
+            rows.append((name, str(p.shape), f"{p.dtype}{frozen}", f"{p.size:,}"))
+            memory += p.data.nbytes
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join([*map(str.ljust, row[:3], widths), row[3].rjust(widths[3])]) for row in rows
+        ]
+        total = f"{self.num_parameters():,} numbers in {len(rows) - 1} parameters"
+        return "\n".join([*lines, f"{type(self).__name__}: {total}, {memory:,} bytes"])
+
+
+def _dotted(prefix: str, key: str) -> str:
+    return f"{prefix}.{key}" if prefix else key
+
+
+def _members(attributes: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Parameter | Module]]:
+    """Yield the Parameters and Modules among the values, and in the containers among them."""
+    for key, value in attributes:
+        if isinstance(value, (Parameter, Module)):
+            yield key, value
+        elif isinstance(value, (list, tuple)):
+            yield from _members((f"{key}.{i}", item) for i, item in enumerate(value))
+        elif isinstance(value, dict):
+            yield from _members((f"{key}.{name}", item) for name, item in value.items())
+
+
+def _misfits(parameters: Mapping[str, Parameter], values: Mapping[str, Array]) -> list[str]:
+    faults = []
+    for name, parameter in parameters.items():
+        value = values.get(name)
+        if value is None:
+            continue
+        if value.shape != parameter.shape:
+            faults.append(f"{name} has shape {value.shape}, needed {parameter.shape}")
+        if value.dtype != parameter.dtype:
+            faults.append(f"{name} has dtype {value.dtype}, needed {parameter.dtype}")
+    return faults

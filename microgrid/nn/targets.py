@@ -1,0 +1,138 @@
+"""What losses take: predictions and targets that fit each other, labels, weights."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array
+from ..core import Operand, Tensor, wrap
+from ..errors import DtypeError, ShapeError
+from ..ops.shape import as_operand
+
+# Probabilities are written in few digits, or rounded to float16.
+SUM_TOLERANCE = 1e-2
+
+
+def alike(who: str, prediction: Operand, target: Operand) -> tuple[Any, Any]:
+    """Return both as arrays or Tensors of one shape, the target in the dtype of the prediction."""
+    if isinstance(prediction, Tensor) and isinstance(target, Tensor):
+        a, b = prediction._data, target._data
+        if a.shape == b.shape and a.dtype is b.dtype:  # the usual case, which must cost little
+            return prediction, target
+    p, t = as_operand(prediction), as_operand(target)
+    if p.shape != t.shape:
+        raise ShapeError(
+            f"{who}: a prediction of shape {p.shape} and a target of shape {t.shape} were given; "
+            "the shapes must be equal. Reshape the target."
+        )
+    return p, _cast(t, p)
+
+
+def _cast(t: Any, like: Any) -> Any:
+    """Return t in the dtype of `like` if that is one of floats and t carries no gradient."""
+    if t.dtype == like.dtype or like.dtype.kind not in "fO":
+        return t
+    if not isinstance(t, Tensor):
+        return t.astype(like.dtype)
+    return t if t.requires_grad else wrap(t._data.astype(like.dtype))
+
+
+def data_of(x: Any) -> Array:
+    """Return the values of an array or Tensor."""
+    values: Array = x._data if isinstance(x, Tensor) else x
+    return values
+
+
+def is_number(value: object) -> bool:
+    """Return whether value is a real number, as options are."""
+    return isinstance(value, Real)
+
+
+def as_scores(who: str, logits: Operand) -> Any:
+    """Return scores of shape (batch, classes)."""
+    z = as_operand(logits)
+    if z.ndim != 2 or not z.shape[1]:
+        raise ShapeError(
+            f"{who}: scores of shape {z.shape} were given; it needs (batch, classes). Reshape them."
+        )
+    return z
+
+
+def as_class_indices(who: str, labels: Any, z: Any) -> Any:
+    """Return one index of a class for each row of the scores z, as int[batch]."""
+    if labels.dtype.kind not in "iub":
+        raise DtypeError(
+            f"{who}: labels of dtype {labels.dtype} and shape {labels.shape} were given; class "
+            "indices are integers. Use astype(int)."
+        )
+    if labels.shape != z.shape[:1]:
+        raise ShapeError(
+            f"{who}: scores of shape {z.shape} and labels of shape {labels.shape} were given; "
+            f"it needs one class index per row, shape {z.shape[:1]}. Reshape the labels."
+        )
+    if labels.dtype != np.intp:
+        labels = data_of(labels).astype(np.intp)
+    # Negative numbers are huge ones when read without sign: one comparison finds both faults.
+    values = data_of(labels)
+    if values.size and np.maximum.reduce(values.view(np.uintp)) >= z.shape[1]:
+        raise ValueError(
+            f"{who}: labels from {values.min()} to {values.max()} were given for {z.shape[1]} "
+            f"classes; they must lie between 0 and {z.shape[1] - 1}."
+        )
+    return labels
+
+
+def as_probabilities(labels: Any, z: Any) -> Any:
+    """Return labels that are probabilities, in the shape and dtype of the scores z."""
+    if labels.shape != z.shape:
+        raise ShapeError(
+            f"cross_entropy: scores of shape {z.shape} and labels of shape {labels.shape} were "
+            f"given; it needs {z.shape[:1]} class indices, or {z.shape} probabilities."
+        )
+    labels = _cast(labels, z)
+    values = data_of(labels)
+    with np.errstate(all="ignore"):
+        total = values.sum(axis=1, dtype=np.float64)
+        fine = values.size == 0 or (values.min() >= 0 and np.abs(total - 1).max() <= SUM_TOLERANCE)
+    if not fine:  # nan and inf too
+        raise ValueError(
+            "cross_entropy: labels were given as probabilities that are negative, not finite, or "
+            f"do not sum to 1 in each row (sums from {total.min():.6g} to {total.max():.6g}). "
+            "Divide each row by its sum."
+        )
+    return labels
+
+
+def smoothed(labels: Any, smoothing: float, classes: int) -> Any:
+    """Return probabilities of which a share is spread evenly over the classes."""
+    if not is_number(smoothing) or not 0 <= smoothing <= 1:
+        raise ValueError(
+            f"cross_entropy: label_smoothing={smoothing!r} was given; it must lie between 0 and 1."
+        )
+    return labels * (1 - float(smoothing)) + float(smoothing) / classes
+
+
+def as_weights(who: str, weight: Operand, like: Any) -> Array:
+    """Return weights as an array in the dtype of `like`: they are constants."""
+    values = data_of(as_operand(weight)).astype(like.dtype if like.dtype.kind in "fO" else float)
+    if np.broadcast_shapes(values.shape, like.shape) != like.shape:
+        raise ShapeError(
+            f"{who}: a weight of shape {values.shape} was given; it must broadcast to {like.shape}."
+        )
+    return values
+
+
+def as_class_weight(who: str, weight: Operand | None, z: Any) -> Array | None:
+    """Return a weight for each class of the scores z, if there is one."""
+    if weight is None:
+        return None
+    values = data_of(as_operand(weight))
+    if values.shape != z.shape[1:]:
+        raise ShapeError(
+            f"{who}: a weight of shape {values.shape} was given; it needs one number per class, "
+            f"shape {z.shape[1:]}."
+        )
+    return as_weights(who, values, z)
