@@ -1,0 +1,249 @@
+"""What all optimisers share: parameters in groups with their own settings, and a state to save."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from numbers import Real
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ..arrays import Array
+from ..core import Tensor
+from ..errors import GraphError, StateError
+
+Params: TypeAlias = "Iterable[Tensor] | Iterable[dict[str, Any]]"
+
+
+class Optimizer:
+    """The base of optimisers: subclasses write `step`, `check` and name their state in `slots`.
+
+    Args:
+        params: Tensors, or groups of them as dicts: {"params": tensors, "lr": 0.1}. What a group
+            does not set, it takes from `defaults`.
+        defaults: the settings.
+
+    Attributes:
+        param_groups: the groups, whose settings may be changed between steps.
+        state: per parameter, the arrays that the optimiser remembers, by name.
+
+    Raises:
+        TypeError: `params` is one Tensor, or holds something else than Tensors.
+        ValueError: there are no parameters, one is given twice, or a setting makes no sense.
+        GraphError: a Tensor is not a leaf, or does not require a gradient.
+    """
+
+    slots: tuple[str, ...] = ()
+
+    def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
+        if isinstance(params, (Tensor, Mapping, str)):
+            raise TypeError(
+                f"{self._name}: one {type(params).__name__} was given; params is an iterable of "
+                "Tensors or of groups. Put it in a list."
+            )
+        self.defaults = defaults
+        self.param_groups: list[dict[str, Any]] = []
+        self.state: dict[Tensor, dict[str, Array]] = {}
+        self._scratch: dict[Tensor, Array] = {}
+        given: list[Any] = list(params)
+        if not given:
+            raise ValueError(
+                f"{self._name}: no parameters were given. Pass model.parameters() of a model that "
+                "has some; a generator can be used once only."
+            )
+        groups = given if isinstance(given[0], dict) else [{"params": given}]
+        for group in groups:
+            self.add_param_group(group)
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    def step(self) -> None:
+        """Change the parameters by their gradients; a parameter whose `grad` is None stays."""
+        raise NotImplementedError(f"{self._name}: step is not defined.")
+
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """Raise a ValueError if the settings of a group make no sense."""
+
+    def zero_grad(self) -> None:
+        """Forget the gradients: `grad` of every parameter becomes None."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.grad = None
+
+    def add_param_group(self, group: Mapping[str, Any]) -> None:
+        """Take a further group of parameters, as the constructor does."""
+        if not isinstance(group, Mapping) or "params" not in group:
+            raise TypeError(
+                f"{self._name}: a {type(group).__name__} was given as a group; a group is a dict "
+                'with "params" and the settings that differ from the defaults.'
+            )
+        members = group["params"]
+        tensors = [members] if isinstance(members, Tensor) else list(members)
+        if not tensors:
+            raise ValueError(f"{self._name}: a group has no parameters. Leave it out.")
+        unknown = [key for key in group if key != "params" and key not in self.defaults]
+        if unknown:
+            raise ValueError(
+                f"{self._name}: a group sets {', '.join(map(str, unknown))}; "
+                f"the settings are {', '.join(self.defaults)}."
+            )
+        taken = {id(p) for known in self.param_groups for p in known["params"]}
+        for p in tensors:
+            self._check_parameter(p, taken)
+            taken.add(id(p))
+        full = {"params": tensors, **self.defaults}
+        full.update({key: value for key, value in group.items() if key != "params"})
+        self.check(full)
+        self.param_groups.append(full)
+
+    def _check_parameter(self, p: Any, taken: set[int]) -> None:
+        if not isinstance(p, Tensor):
+            raise TypeError(
+                f"{self._name}: a {type(p).__name__} was given as a parameter; it needs Tensors. "
+                "Pass model.parameters(), not names or arrays."
+            )
+        if not p.is_leaf:
+            raise GraphError(
+                f"{self._name}: a result of {p.op.name if p.op else '?'} (shape {p.shape}) was "
+                "given; only a leaf can be optimised. Pass what it was computed from."
+            )
+        if not p.requires_grad:
+            raise GraphError(
+                f"{self._name}: a Tensor of shape {p.shape} does not require a gradient. "
+                "Set requires_grad=True, or leave it out."
+            )
+        if id(p) in taken:
+            raise ValueError(
+                f"{self._name}: a parameter of shape {p.shape} was given twice; it would be "
+                "updated twice a step. Give each once: model.parameters() does."
+            )
+
+    def scratch(self, p: Tensor) -> Array:
+        """Return memory of the shape and dtype of p, for use within one update."""
+        if p not in self._scratch:
+            everyone = self._parameters()
+            # One piece of memory for all: it stays in the cache while p after p is updated.
+            pool = np.empty(max(q._data.nbytes for q in everyone), np.uint8)
+            self._scratch = {q: _shaped_as(q._data, pool) for q in everyone}
+        return self._scratch[p]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_scratch": {}}
+
+    # --- saving and loading ----------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the settings of the groups and the remembered arrays, as copies.
+
+        Parameters are numbered in the order of the groups: {"state": {0: {"momentum_buffer": …}},
+        "param_groups": [{"params": [0, 1], "lr": 0.1, …}]}.
+        """
+        numbers = {id(p): i for i, p in enumerate(self._parameters())}
+        return {
+            "state": {
+                numbers[id(p)]: {name: array.copy() for name, array in slots.items()}
+                for p, slots in self.state.items()
+            },
+            "param_groups": [
+                {**group, "params": [numbers[id(p)] for p in group["params"]]}
+                for group in self.param_groups
+            ],
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over a saved state, or, if any of it does not fit, nothing.
+
+        Raises:
+            StateError: something does not fit; the message lists all of it.
+        """
+        faults = self._faults(state_dict)
+        if faults:
+            raise StateError(
+                f"load_state_dict: the state does not fit this {self._name}: {'; '.join(faults)}. "
+                "Nothing was loaded. Build the optimiser as it was when saved."
+            )
+        parameters = self._parameters()
+        state = {
+            parameters[int(i)]: {name: np.array(array) for name, array in slots.items()}
+            for i, slots in state_dict["state"].items()
+        }
+        saved_groups = state_dict["param_groups"]
+        for group, saved in zip(self.param_groups, saved_groups, strict=True):
+            group.update({key: value for key, value in saved.items() if key != "params"})
+        self.state = state
+
+    def _parameters(self) -> list[Tensor]:
+        return [p for group in self.param_groups for p in group["params"]]
+
+    def _faults(self, state_dict: Mapping[str, Any]) -> list[str]:
+        """Return what keeps the state from being loaded."""
+        missing = [key for key in ("state", "param_groups") if key not in state_dict]
+        if missing:
+            return [f"missing {key}" for key in missing]
+        saved_groups = state_dict["param_groups"]
+        if len(saved_groups) != len(self.param_groups):
+            return [f"{len(saved_groups)} groups, needed {len(self.param_groups)}"]
+        faults = []
+        expected = self.state_dict()["param_groups"]
+        for i, (group, saved) in enumerate(zip(expected, saved_groups, strict=True)):
+            numbers = group["params"]
+            if list(saved.get("params", ())) != numbers:
+                faults.append(f"group {i} has parameters {saved.get('params')}, needed {numbers}")
+            faults += [f"group {i}: missing {key}" for key in group if key not in saved]
+            faults += [f"group {i}: unexpected {key}" for key in saved if key not in group]
+            if all(key in saved for key in group):
+                try:
+                    self.check(saved)
+                except (TypeError, ValueError) as error:
+                    faults.append(f"group {i}: {error}")
+        for i, slots in state_dict["state"].items():
+            faults += self._slot_faults(i, slots)
+        return faults
+
+    def _slot_faults(self, i: Any, slots: Mapping[str, Any]) -> list[str]:
+        parameters = self._parameters()
+        if not str(i).isdecimal() or int(i) >= len(parameters):
+            return [f"state of parameter {i}, of {len(parameters)}"]
+        p = parameters[int(i)]
+        faults = [f"parameter {i}: missing {name}" for name in self.slots if name not in slots]
+        for name, value in slots.items():
+            array = np.asarray(value)
+            if name not in self.slots:
+                faults.append(f"parameter {i}: unexpected {name}")
+            elif (array.shape, array.dtype) != (p.shape, p.dtype):
+                faults.append(
+                    f"parameter {i}: {name} has shape {array.shape} and dtype {array.dtype}, "
+                    f"needed {p.shape} and {p.dtype}"
+                )
+        return faults
+
+    def __repr__(self) -> str:
+        groups = [
+            ", ".join(
+                [f"{len(group['params'])} parameters"]
+                + [f"{key}={value!r}" for key, value in group.items() if key != "params"]
+            )
+            for group in self.param_groups
+        ]
+        return f"{self._name}({'; '.join(groups)})"
+
+
+def _shaped_as(data: Array, pool: Array) -> Array:
+    """Return the start of `pool` with the shape and dtype of `data`."""
+    if data.dtype.hasobject:
+        return np.empty_like(data)
+    return pool[: data.nbytes].view(data.dtype).reshape(data.shape)
+
+
+def check_at_least_zero(who: str, settings: Mapping[str, Any], *names: str) -> None:
+    """Raise unless the named settings are numbers, not negative and not nan.
+
+    Raises:
+        ValueError: one is not.
+    """
+    for name in names:
+        value = settings[name]
+        if not isinstance(value, Real) or not float(value) >= 0:
+            raise ValueError(f"{who}: {name}={value!r} was given; it must be a number, at least 0.")

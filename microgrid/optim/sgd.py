@@ -1,0 +1,120 @@
+"""Stochastic gradient descent: a step downhill, with momentum if asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array
+from ..core import Tensor, next_serial
+from .optimizer import Optimizer, Params, check_at_least_zero
+
+
+class SGD(Optimizer):
+    """p -= lr * d, where d is the gradient g, or with momentum a running sum of gradients b.
+
+    With weight_decay, g + weight_decay * p takes the place of g. With momentum, b starts as the
+    first g and becomes momentum * b + (1 - dampening) * g; d is b, or with nesterov
+    g + momentum * b.
+
+    Args:
+        params: Tensors, or groups of them as dicts with settings of their own.
+        lr: the learning rate.
+        momentum: the share of b that is kept.
+        dampening: the share of g that is not added to b.
+        weight_decay: pulls p towards 0.
+        nesterov: look ahead by one step; it needs momentum, and no dampening.
+
+    Raises:
+        TypeError: `params` is one Tensor, or holds something else than Tensors.
+        ValueError: there are no parameters, one is given twice, or a setting makes no sense.
+        GraphError: a Tensor is not a leaf, or does not require a gradient.
+
+    Source: Sutskever, Martens, Dahl & Hinton (2013), with PyTorch's placing of lr.
+
+    >>> import microgrid as mg
+    >>> p = mg.tensor([1.0, 2.0], requires_grad=True)
+    >>> optimizer = SGD([p], lr=0.5)
+    >>> (p * p).sum().backward()
+    >>> optimizer.step()
+    >>> p
+    tensor([0., 0.], requires_grad=True)
+    """
+
+    slots = ("momentum_buffer",)
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 0.01,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
+        settings = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+        }
+        self.check(settings)
+        super().__init__(params, settings)
+
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """Raise a ValueError if the settings make no sense."""
+        check_at_least_zero("SGD", settings, "lr", "momentum", "weight_decay")
+        momentum, dampening = settings["momentum"], settings["dampening"]
+        if not isinstance(dampening, Real):
+            raise ValueError(f"SGD: dampening={dampening!r} was given; it must be a number.")
+        if settings["nesterov"] and (momentum <= 0 or dampening != 0):
+            raise ValueError(
+                f"SGD: nesterov=True was given with momentum={momentum!r} and "
+                f"dampening={dampening!r}; it needs momentum above 0 and dampening 0."
+            )
+
+    def step(self) -> None:
+        """Change every parameter that has a gradient, in its own memory."""
+        for group in self.param_groups:
+            # A NumPy float64 is not weak (NEP 50): it would turn float32 arithmetic to float64.
+            lr = float(group["lr"])
+            plain = not group["momentum"] and not group["weight_decay"]
+            for p in group["params"]:
+                g = p.grad
+                if g is None:
+                    continue
+                data = p._data
+                scratch = self._scratch.get(p)
+                if scratch is None:
+                    scratch = self.scratch(p)
+                direction = g if plain else self._direction(p, g, group, scratch)
+                np.multiply(direction, lr, out=scratch)
+                np.subtract(data, scratch, out=data)
+                p.serial = next_serial()
+
+    def _direction(self, p: Tensor, g: Array, group: dict[str, Any], scratch: Array) -> Array:
+        """Return what lr multiplies, in `scratch` or in the momentum buffer."""
+        momentum, dampening = float(group["momentum"]), float(group["dampening"])
+        decay = float(group["weight_decay"])
+        if decay:
+            np.multiply(p._data, decay, out=scratch)
+            g = np.add(g, scratch, out=scratch)
+        if not momentum:
+            return g
+        free = None if g is scratch else scratch
+        slots = self.state.get(p)
+        if slots is None:
+            buffer = np.array(g, p.dtype)
+            self.state[p] = {"momentum_buffer": buffer}
+        else:
+            buffer = slots["momentum_buffer"]
+            np.multiply(buffer, momentum, out=buffer)
+            np.add(buffer, np.multiply(g, 1 - dampening, out=free) if dampening else g, out=buffer)
+        if not group["nesterov"]:
+            return buffer
+        ahead: Array = np.add(g, np.multiply(buffer, momentum, out=free), out=scratch)
+        return ahead
