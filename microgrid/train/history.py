@@ -1,0 +1,32 @@
+"""What `fit` returns: the course of the training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass
+class History:
+    """The course of a training.
+
+    Attributes:
+        history: per name ("loss", "val_loss", a metric) its values, one per finished epoch.
+        epoch: the numbers of the finished epochs, from 0.
+        interrupted: whether Ctrl-C ended the training early.
+    """
+
+    history: dict[str, list[float]] = field(default_factory=dict)
+    epoch: list[int] = field(default_factory=list)
+    interrupted: bool = False
+
+    def add(self, epoch: int, results: Mapping[str, float]) -> None:
+        """Append the results of an epoch."""
+        self.epoch.append(epoch)
+        for name, value in results.items():
+            self.history.setdefault(name, []).append(value)
+
+    def __repr__(self) -> str:
+        last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self.history.items())
+        ending = ", interrupted" if self.interrupted else ""
+        return f"<History of {len(self.epoch)} epochs{ending}{'; last: ' if last else ''}{last}>"

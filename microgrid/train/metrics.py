@@ -1,0 +1,106 @@
+"""Figures that tell how good predictions are: arrays in, a number out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ..arrays import Array
+from ..errors import ShapeError
+
+Metric: TypeAlias = Callable[[Any, Any], Any]
+
+
+def accuracy(prediction: Array, target: Array) -> float:
+    """Return the share of samples that are classified correctly.
+
+    Args:
+        prediction: float[batch, classes] of scores, the largest of which decides; or float[batch]
+            or float[batch, 1] of scores for one class against another, decided by their sign, as
+            from logits or for the hinge loss.
+        target: int[batch] of class indices or float[batch, classes], of which the largest counts;
+            with one score a sample, numbers whose sign counts: 0 and 1, or -1 and 1.
+
+    Raises:
+        ShapeError: the shapes do not fit.
+
+    >>> accuracy(np.array([[2.0, -1.0], [0.1, 0.2]]), np.array([0, 0]))
+    0.5
+    """
+    p, t = np.asarray(prediction), np.asarray(target)
+    rows = p.shape[:1]
+    if p.ndim == 2 and p.shape[1] > 1:
+        given = t.argmax(axis=1) if t.shape == p.shape else t
+        if given.shape in (rows, (*rows, 1)):
+            return float(np.mean(p.argmax(axis=1) == given.reshape(rows)))
+    elif p.shape in (rows, (*rows, 1)) and t.shape in (rows, (*rows, 1)):
+        return float(np.mean((p.reshape(rows) > 0) == (t.reshape(rows) > 0)))
+    raise ShapeError(
+        f"accuracy: a prediction of shape {p.shape} and a target of shape {t.shape} were given; it "
+        "needs (n, classes) and (n,) or the same shape, or one score and one target per sample."
+    )
+
+
+def mse(prediction: Array, target: Array) -> float:
+    """Return the mean of the squared errors.
+
+    Raises:
+        ShapeError: the shapes differ.
+    """
+    return float(np.mean(np.square(_errors("mse", prediction, target))))
+
+
+def mae(prediction: Array, target: Array) -> float:
+    """Return the mean of the absolute errors.
+
+    Raises:
+        ShapeError: the shapes differ.
+    """
+    return float(np.mean(np.abs(_errors("mae", prediction, target))))
+
+
+METRICS: dict[str, Metric] = {"accuracy": accuracy, "mse": mse, "mae": mae}
+
+
+def named_metrics(who: str, metrics: str | Metric | Sequence[str | Metric]) -> dict[str, Metric]:
+    """Return the metrics, given by name or as functions, by name.
+
+    Raises:
+        ValueError: a name is not known, or stands for two.
+        TypeError: something is neither a name nor a function.
+    """
+    given = [metrics] if isinstance(metrics, str) or callable(metrics) else list(metrics)
+    found: dict[str, Metric] = {}
+    for metric in given:
+        if isinstance(metric, str):
+            if metric not in METRICS:
+                raise ValueError(
+                    f"{who}: the metric {metric!r} is not known; the names are "
+                    f"{', '.join(METRICS)}. Pass a function for another."
+                )
+            name, function = metric, METRICS[metric]
+        elif callable(metric):
+            name, function = getattr(metric, "__name__", type(metric).__name__), metric
+        else:
+            raise TypeError(
+                f"{who}: a {type(metric).__name__} was given as a metric; it needs a name or a "
+                "function of (prediction, target)."
+            )
+        if name in found or name == "loss":
+            raise ValueError(f"{who}: the name {name!r} stands for two results. Rename a metric.")
+        found[name] = function
+    return found
+
+
+def _errors(who: str, prediction: Array, target: Array) -> Array:
+    p, t = np.asarray(prediction), np.asarray(target)
+    if p.shape != t.shape:
+        raise ShapeError(
+            f"{who}: a prediction of shape {p.shape} and a target of shape {t.shape} were given; "
+            "the shapes must be equal. Reshape one of them."
+        )
+    # float64: a mean of many float32 squares would lose digits, and integers would wrap.
+    errors: Array = np.subtract(p, t, dtype=np.float64)
+    return errors

@@ -1,0 +1,49 @@
+"""Where a nan or an infinity came from: the first result in a graph that is not finite."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from ..core import Tensor
+from .batches import is_finite
+
+
+def explain(loss: Tensor, parameters: Iterable[tuple[str, Tensor]]) -> str:
+    """Return a clause that says where the first number came from that is not finite."""
+    for name, parameter in parameters:
+        if not is_finite(parameter.data):
+            return f"the parameter {name} (shape {parameter.shape}) was not finite before it"
+    first = first_not_finite(loss)
+    if first is None:
+        return "no graph tells where it came from"
+    op = first.op.name if first.op else "it"
+    clause = f"the first result that was not finite is that of {op} (shape {first.shape})"
+    for x in first.inputs or ():
+        if not is_finite(x.data):
+            return f"{clause}, of which an input (shape {x.shape}) was not finite already"
+    return clause
+
+
+def first_not_finite(loss: Tensor) -> Tensor | None:
+    """Return the earliest result in the graph of `loss` that is not finite."""
+    first = None
+    seen = {loss}
+    stack = [loss]
+    while stack:
+        node = stack.pop()
+        if node.op is None:
+            continue
+        # Serial numbers are times of creation.
+        if (first is None or node.serial < first.serial) and not is_finite(node.data):
+            first = node
+        for x in node.inputs or ():
+            if x not in seen:
+                seen.add(x)
+                stack.append(x)
+    return first
+
+
+def word(value: float) -> str:
+    """Return how a number that is not finite is called: nan, inf or -inf."""
+    return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"

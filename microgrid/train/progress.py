@@ -1,0 +1,138 @@
+"""What a training shows while it runs: a bar on a terminal, lines in a file, or nothing."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from time import perf_counter
+
+Results = Mapping[str, float]
+
+SECONDS_BETWEEN_DRAWINGS = 0.1
+BAR_WIDTH = 20
+
+
+class Progress:
+    """The silent one, and the base: `fit` tells it what happens, it decides what to show."""
+
+    def __init__(self, epochs: int, batches: int) -> None:
+        self.epochs = epochs
+        self.batches = batches
+        self.started = perf_counter()
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Hear that an epoch begins; epochs count from 0."""
+        self.epoch = epoch
+        self.started = perf_counter()
+
+    def after_batch(self, done: int, results: Callable[[], Results]) -> None:
+        """Hear that `done` batches of this epoch are done; `results()` are its means so far."""
+
+    def end_epoch(self, results: Results) -> None:
+        """Hear that the epoch has ended."""
+
+    def stop(self, reason: str = "") -> None:
+        """Hear that training has ended, in the middle of an epoch if there is a reason."""
+
+
+class Lines(Progress):
+    """One line per epoch, without control characters."""
+
+    def end_epoch(self, results: Results) -> None:
+        """Write the line of this epoch."""
+        self._write(f"{self._line(results)}\n")
+
+    def stop(self, reason: str = "") -> None:
+        """Write the reason, if there is one."""
+        if reason:
+            self._write(f"{reason}\n")
+
+    def _line(self, results: Results) -> str:
+        seconds = perf_counter() - self.started
+        return f"{self._place()}  {_shown(results)}  {seconds:.2f} s"
+
+    def _place(self) -> str:
+        return f"epoch {self.epoch + 1:{len(str(self.epochs))}}/{self.epochs}"
+
+    def _write(self, text: str) -> None:
+        if sys.stdout is not None:  # looked up now: it may have been redirected since
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+
+class Bar(Lines):
+    """A bar that grows in place, on a terminal, and leaves one line per epoch."""
+
+    def __init__(self, epochs: int, batches: int) -> None:
+        super().__init__(epochs, batches)
+        self.drawn = 0  # columns in use on the current line
+        self.due = perf_counter() + SECONDS_BETWEEN_DRAWINGS
+
+    def after_batch(self, done: int, results: Callable[[], Results]) -> None:
+        """Redraw the bar if that is due."""
+        now = perf_counter()
+        if now < self.due:
+            return
+        self.due = now + SECONDS_BETWEEN_DRAWINGS
+        filled = BAR_WIDTH * done // self.batches
+        bar = "#" * filled + "." * (BAR_WIDTH - filled)
+        self._redraw(f"{self._place()} [{bar}] {done}/{self.batches}  {_shown(results())}")
+
+    def end_epoch(self, results: Results) -> None:
+        """Replace the bar by the line of this epoch."""
+        if self.drawn:
+            self._redraw(self._line(results))
+            self._end_line()
+        else:
+            super().end_epoch(results)
+
+    def stop(self, reason: str = "") -> None:
+        """Leave the bar as it is, and write the reason below, if there is one."""
+        self._end_line()
+        super().stop(reason)
+
+    def _redraw(self, text: str) -> None:
+        # Text that wraps could not be drawn over.
+        shown = text[: max(shutil.get_terminal_size().columns - 1, 1)]
+        # Blanks wipe out what a longer text left behind; not every terminal knows escape codes.
+        self._write(f"\r{shown.ljust(self.drawn)}")
+        self.drawn = len(shown)
+
+    def _end_line(self) -> None:
+        if self.drawn:
+            self._write("\n")
+            self.drawn = 0
+
+
+def make_progress(who: str, verbose: int | str, epochs: int, batches: int) -> Progress:
+    """Return what shows the training: `verbose` is 0 (nothing), 1 (a bar), 2 (lines) or "auto".
+
+    A bar needs a terminal or a notebook: elsewhere lines are written.
+
+    Raises:
+        ValueError: `verbose` is something else.
+    """
+    if verbose not in (0, 1, 2, "auto"):
+        raise ValueError(f'{who}: verbose={verbose!r} was given; it must be 0, 1, 2 or "auto".')
+    if verbose == 0:
+        return Progress(epochs, batches)
+    return (Bar if verbose != 2 and _can_redraw() else Lines)(epochs, batches)
+
+
+def _can_redraw() -> bool:
+    stream = sys.stdout
+    if type(stream).__module__.partition(".")[0] == "ipykernel":
+        return True  # a notebook is no terminal, but obeys \r
+    try:
+        return stream.isatty()
+    except (AttributeError, ValueError):  # None, something written by hand, or closed
+        return False
+
+
+def _shown(results: Results) -> str:
+    return "  ".join(f"{name} {_number(value)}" for name, value in results.items())
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.3e}"
