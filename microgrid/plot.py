@@ -164,7 +164,7 @@ def plot_op(op: Op, axes: Axes | None = None, **params: Any) -> Axes:
         params: the op's own; the first that its record lists otherwise.
 
     Returns:
-        The axes: value a full line, slope a broken one, a dot the slope at a kink.
+        The axes: value a full line, slope a broken one, a dot the slope at a kink or jump.
 
     Raises:
         ImportError: matplotlib is not installed.
@@ -182,17 +182,17 @@ def plot_op(op: Op, axes: Axes | None = None, **params: Any) -> Axes:
         )
     if axes is None:
         axes = _figure("plot_op", 3.2, 2.4).add_subplot()
-    domain = op.domains[0]
     params = params or op.params((1,))[0]
-    kinks = _kinks(op, params, domain.low, domain.high)
+    kinks, jumps = _kinks(op, params)
     # A break at each kink: the slope jumps there, and a line through the jump would be wrong.
     near = [*np.nextafter(kinks, -np.inf), *kinks, *np.nextafter(kinks, np.inf)]
-    x = np.sort([*np.linspace(domain.low, domain.high, 400), *near])
+    x = np.sort([*np.linspace(*_interval(op, kinks), 400), *near])
     value, slope = _value_and_slope(op, x, params)
-    broken = np.where(np.isin(x, kinks), np.nan, slope)
     axes.axhline(0, color=GREY, linewidth=0.5)
-    axes.plot(x, value, color=BLUE, label="value")
-    axes.plot(x, broken, color=ORANGE, linestyle="--", label="slope")
+    axes.plot(x, np.where(np.isin(x, jumps), np.nan, value), color=BLUE, label="value")
+    axes.plot(
+        x, np.where(np.isin(x, kinks), np.nan, slope), color=ORANGE, linestyle="--", label="slope"
+    )
     axes.plot(kinks, _value_and_slope(op, kinks, params)[1], "o", color=ORANGE, markersize=4)
     given = ", ".join(f"{name}={value:g}" for name, value in params.items() if _is_number(value))
     axes.set_title(f"{op.name}({given})" if given else op.name, fontsize=10)
@@ -202,9 +202,25 @@ def plot_op(op: Op, axes: Axes | None = None, **params: Any) -> Axes:
     return axes
 
 
-def _kinks(op: Op, params: dict[str, Any], low: float, high: float) -> Array:
-    knots = op.pieces(**params).knots if op.pieces else ()
-    return np.array([float(knot) for knot in knots if low < knot < high])
+def _kinks(op: Op, params: dict[str, Any]) -> tuple[Array, Array]:
+    """Return where the slope or the value jumps, and where the value does.
+
+    Those of a piecewise-linear op are its knots; others are sought where its tests look on purpose.
+    """
+    if op.pieces:
+        return np.array([float(knot) for knot in op.pieces(**params).knots]), np.array([])
+    domain = op.domains[0]
+    points = np.unique([p for p in domain.include if domain.low < p < domain.high])
+    left = _value_and_slope(op, np.nextafter(points, -np.inf), params)
+    right = _value_and_slope(op, np.nextafter(points, np.inf), params)
+    jump, bend = (~np.isclose(a, b) for a, b in zip(left, right, strict=True))
+    return points[jump | bend], points[jump]
+
+
+def _interval(op: Op, kinks: Array) -> tuple[float, float]:
+    """Return from where to where to draw: where the op is tested, and around its kinks."""
+    domain = op.domains[0]
+    return min([domain.low, *(kinks - 1)]), max([domain.high, *(kinks + 1)])
 
 
 def _is_number(value: object) -> bool:

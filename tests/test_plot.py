@@ -133,9 +133,36 @@ def test_the_slope_breaks_at_a_kink_and_a_dot_marks_its_value_there():
     assert np.isnan(slope[x == 0]).all()
     assert np.all((slope == 0) | (slope == 1) | np.isnan(slope))
     dots = axes.get_lines()[-1]
-    inside = [knot for knot in (0, 6) if knot < mg.OPS["relu6"].domains[0].high]
-    assert dots.get_xdata().tolist() == inside
-    assert dots.get_ydata().tolist() == [0] * len(inside)
+    assert dots.get_xdata().tolist() == [0, 6]
+    assert dots.get_ydata().tolist() == [0, 0]
+
+
+def test_every_kink_of_a_piecewise_linear_op_is_inside_the_picture():
+    for op in mg.OPS.values():
+        if op.pieces:
+            axes = plot.plot_op(op)
+            low, high = line(axes, "value").get_xdata()[[0, -1]]
+            assert all(low < knot < high for knot in op.pieces(**op.params((1,))[0]).knots)
+
+
+@pytest.mark.parametrize(
+    ("name", "kinks", "slopes"), [("selu", [0], [1.0507]), ("hardswish", [-3, 3], [0, 1])]
+)
+def test_the_kinks_of_ops_that_bend_elsewhere_too_are_found(name, kinks, slopes):
+    dots = plot.plot_op(mg.OPS[name]).get_lines()[-1]
+    assert dots.get_xdata().tolist() == kinks
+    assert np.allclose(dots.get_ydata(), slopes, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["tanh", "elu", "softplus", "gelu"])
+def test_no_kink_is_found_where_there_is_none(name):
+    assert len(plot.plot_op(mg.OPS[name]).get_lines()[-1].get_xdata()) == 0
+
+
+def test_the_value_breaks_where_it_jumps():
+    x, value = line(plot.plot_op(mg.OPS["sign"]), "value").get_data()
+    assert np.isnan(value[x == 0]).all()
+    assert set(value[x != 0]) == {-1, 1}
 
 
 def test_the_parameters_of_an_op_can_be_chosen_and_are_told():
