@@ -10,7 +10,7 @@ from .creation import ones_like as ones_like
 from .creation import tensor as tensor
 from .creation import zeros as zeros
 from .creation import zeros_like as zeros_like
-from .gradients import gradients as gradients
+from .backward import gradients as gradients
 from .ops import *
 from .record import OPS as OPS
 from .record import Domain as Domain

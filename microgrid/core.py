@@ -123,7 +123,7 @@ class Tensor(Operators):
     params: dict[str, Any]
     serial: int
 
-    backward: ClassVar[Callable[..., None]]  # attached by gradients.py
+    backward: ClassVar[Callable[..., None]]  # attached by backward.py
     if TYPE_CHECKING:  # the methods that are ops are attached by ops/__init__.py
 
         def __getattr__(self, name: str) -> Callable[..., Tensor]: ...

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from .arrays import Array
 from .core import Op, Tensor
-from .gradients import gradients
+from .backward import gradients
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

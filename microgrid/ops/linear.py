@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays import Array, into
 from ..core import Op, Operand, Tensor
 from ..errors import ShapeError
-from ..gradients import broadcast_to
+from ..backward import broadcast_to
 from ..record import EachInput
 from .arithmetic import ANY
 from .shape import as_operand, expand_dims, moveaxis, swapaxes

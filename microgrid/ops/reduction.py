@@ -12,7 +12,7 @@ import numpy as np
 
 from ..arrays import Array, into
 from ..core import Op, Operand, Tensor
-from ..gradients import broadcast_to
+from ..backward import broadcast_to
 from .arithmetic import ANY, chain
 from .axes import Axes, Axis, count, keep_dims, kept_shape, normalise, reduction_params
 from .comparison import where

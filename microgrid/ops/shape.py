@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 from ..arrays import Array, as_array, check_can_carry_gradient, into
 from ..core import Op, Operand, Tensor
 from ..errors import ShapeError
-from ..gradients import broadcast_to as _broadcast_to
+from ..backward import broadcast_to as _broadcast_to
 from .arithmetic import ANY
 from .axes import normalise
 
