@@ -45,7 +45,7 @@ class Op(Record):
     def __reduce__(self) -> tuple[Callable[[str], Op], tuple[str]]:
         return OPS.__getitem__, (self.name,)  # a model may hold an op: the record is not copied
 
-    def __call__(self, *inputs: Any, **params: Any) -> Any:
+    def __call__(self, *inputs: Any, **params: Any) -> Tensor:
         """Run the op: the one way in, for users, rules and layers alike."""
         if self.arity is not None and len(inputs) != self.arity:
             raise TypeError(f"{self.name}: {len(inputs)} inputs were given; it takes {self.arity}.")
@@ -61,7 +61,8 @@ class Op(Record):
                 numbers += type(x) is not np.ndarray
                 arrays.append(x)
         if not tensors:
-            return self._on_numbers(inputs, params) if numbers else self._run(arrays, params)
+            plain: Any = self._on_numbers(inputs, params) if numbers else self._run(arrays, params)
+            return plain  # type: ignore[no-any-return]
         record = wanted and self.has_gradient and is_recording.get()
         if tensors < len(inputs):
             arrays = as_arrays(self.name, arrays)
@@ -302,6 +303,15 @@ class Tensor(Operators):
             "setitem: a Tensor's elements cannot be assigned, since a graph may hold them. "
             "Build the result with where() or concatenate(), or assign a whole leaf: t.data = array."
         )
+
+
+def as_operand(who: str, x: Operand) -> Any:
+    """Return x if it is a Tensor, else as an array.
+
+    Raises:
+        DtypeError: x is not numeric.
+    """
+    return x if isinstance(x, Tensor) else as_array(who, x)
 
 
 def wrap(data: Array) -> Tensor:

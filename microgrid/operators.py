@@ -96,7 +96,7 @@ def is_basic(parts: tuple[Any, ...]) -> bool:
     )
 
 
-def pick(x: Any, index: Any) -> Any:
+def pick(x: Any, index: Any) -> Tensor:
     """Return x[index], by the op that makes a view or by the one that copies."""
     parts = index if isinstance(index, tuple) else (index,)
     if not any(part is Ellipsis for part in parts):

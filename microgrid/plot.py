@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .arrays import Array
-from .core import Op, Tensor
 from .backward import gradients
+from .core import Op, Tensor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

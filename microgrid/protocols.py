@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
-from .arrays import as_array
 from .core import Tensor
 from .creation import ones_like, zeros_like
 from .errors import DtypeError

@@ -6,11 +6,14 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from .core import Op
 
 Rule: TypeAlias = Callable[..., Any]
 
-OPS: dict[str, Any] = {}
+OPS: dict[str, Op] = {}
 """Every op by name. Declaring an `Op` enters it here."""
 
 BUILTIN: set[str] = set()
@@ -140,15 +143,15 @@ class Record:
     def __post_init__(self) -> None:
         if not self.doc.strip():
             raise ValueError(f"Op {self.name}: doc is empty. Say what it computes.")
-        each = isinstance(self.vjps, EachInput)
-        if not each and len(self.domains) != len(self.vjps):
+        rules = None if isinstance(self.vjps, EachInput) else self.vjps
+        if rules is not None and len(self.domains) != len(rules):
             raise ValueError(
-                f"Op {self.name}: {len(self.vjps)} rules and {len(self.domains)} domains were "
+                f"Op {self.name}: {len(rules)} rules and {len(self.domains)} domains were "
                 "given; it needs one of each per input. Give None as the rule of a constant input."
             )
         known = {
-            "arity": None if each else len(self.vjps),
-            "has_gradient": each or any(rule is not None for rule in self.vjps),
+            "arity": None if rules is None else len(rules),
+            "has_gradient": rules is None or any(rule is not None for rule in rules),
             "__doc__": self.doc,
             "__signature__": _signature_of_inputs(self.vjps),
             "__name__": self.name,

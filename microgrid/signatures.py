@@ -54,7 +54,9 @@ def explain_misfit(who: str, signature: str, shapes: Sequence[Shape]) -> str | N
         batches.append(shape[:batch])
         for name, size in zip(core, shape[batch:], strict=True):
             if sizes.setdefault(name, size) != size:
-                return f"{who}: shapes {given} do not fit {shown}: {name} is {sizes[name]} and {size}."
+                return (
+                    f"{who}: shapes {given} do not fit {shown}: {name} is {sizes[name]} and {size}."
+                )
     try:
         np.broadcast_shapes(*batches)
     except ValueError:

@@ -82,7 +82,9 @@ def _elements(domain: Domain) -> Any:
     if domain.kind != "float":
         cast = {"int": int, "bool": bool}[domain.kind]
         low, high = int(domain.low), int(domain.high)
-        return st.one_of(st.sampled_from([cast(v) for v in domain.include]), st.integers(low, high).map(cast))
+        return st.one_of(
+            st.sampled_from([cast(v) for v in domain.include]), st.integers(low, high).map(cast)
+        )
     inside = st.floats(domain.low, domain.high, allow_subnormal=False)
     return st.one_of(st.sampled_from(domain.include), inside) if domain.include else inside
 
@@ -95,8 +97,11 @@ def check_value(op: Op, call: Call) -> None:
     assert op.reference is not None, f"{op.name} has no reference"
     if op.signature in ("()->()", "(),()->()", "(),(),()->()"):
         expected = np.array(
-            [op.reference(*(v.item() for v in values), **call.params) for values in np.nditer(
-                call.arrays, flags=["zerosize_ok"])] if len(call.arrays) > 1
+            [
+                op.reference(*(v.item() for v in values), **call.params)
+                for values in np.nditer(call.arrays, flags=["zerosize_ok"])
+            ]
+            if len(call.arrays) > 1
             else [op.reference(v, **call.params) for v in call.arrays[0].ravel().tolist()]
         ).reshape(np.broadcast_shapes(*(a.shape for a in call.arrays)))
     else:
@@ -165,7 +170,9 @@ def check_second_gradient(op: Op, call: Call) -> int:
     y = op(*tensors[1:], **call.params)
     xs = [tensors[1 + i] for i in floats]
     first = mg.gradients(y, xs, tensors[0], create_graph=True)
-    total = sum(((mg.tensor(d) * g).sum() for d, g in zip(directions, first, strict=True)), mg.tensor(0.0))
+    total = sum(
+        ((mg.tensor(d) * g).sum() for d, g in zip(directions, first, strict=True)), mg.tensor(0.0)
+    )
     seconds: list[Any] = [None] * len(arrays)
     wanted = [0, *(1 + i for i in floats)]
     if total.requires_grad:
@@ -247,7 +254,9 @@ def check_kinks(op: Op, params: dict[str, Any]) -> None:
             y.backward()
             slope = expected[Fraction(x) if dtype is object else float(x)]
             want = slope if dtype is object else dtype(slope)
-            assert t.grad == want, f"{op.name}{params} in {dtype}: slope {t.grad} at {x}, not {slope}"
+            assert t.grad == want, (
+                f"{op.name}{params} in {dtype}: slope {t.grad} at {x}, not {slope}"
+            )
             assert least_norm_is_inside(pieces, float(x), slope)
     _check_continuity(op, params, pieces)
 
@@ -277,10 +286,7 @@ def _check_continuity(op: Op, params: dict[str, Any], pieces: Any) -> None:
         return
     for knot, left, right in zip(pieces.knots, pieces.slopes, pieces.slopes[1:], strict=False):
         knot = Fraction(knot)
-        at = [
-            op(np.array(x, object), **params)
-            for x in (knot - step, knot, knot + step)
-        ]
+        at = [op(np.array(x, object), **params) for x in (knot - step, knot, knot + step)]
         low, mid, high = (Fraction(v.item() if isinstance(v, np.ndarray) else v) for v in at)
         assert mid - low == Fraction(left) * step, f"{op.name}{params}: value left of {knot}"
         assert high - mid == Fraction(right) * step, f"{op.name}{params}: value right of {knot}"

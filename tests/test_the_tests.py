@@ -98,10 +98,17 @@ WRONG_RULES: dict[str, tuple[str, Any]] = {
     "product not transposed": ("matmul", second_rule("matmul", lambda g, y, a, b: a @ g)),
     "mean without its divisor": (
         "mean",
-        one(lambda g, y, x, axis, keepdims: mg.OPS["sum"].vjps[0](g, y, x, axis=axis, keepdims=keepdims)),
+        one(
+            lambda g, y, x, axis, keepdims: mg.OPS["sum"].vjps[0](
+                g, y, x, axis=axis, keepdims=keepdims
+            )
+        ),
     ),
     "wrong axis": ("cumsum", one(lambda g, y, x, axis: mg.OPS["cumsum"](g, axis=axis))),
-    "a repeated index adds once": ("take", (lambda g, y, x, i, axis: _put_once(g, x, i, axis), None)),
+    "a repeated index adds once": (
+        "take",
+        (lambda g, y, x, i, axis: _put_once(g, x, i, axis), None),
+    ),
     "maximum gives all to the first": ("maximum", (lambda g, y, a, b: g, lambda g, y, a, b: 0 * g)),
     "softmax without its coupling": ("softmax", one(lambda g, y, x, axis: g * y)),
     "right first, wrong second derivative": ("exp", one(lambda g, y, x: g * frozen(y))),
@@ -194,7 +201,10 @@ WRONG_KERNELS: dict[str, tuple[str, Check, dict[str, Any]]] = {
     "dishonest in_place": (
         "softsign",
         battery.check_flags,
-        {"in_place": True, "kernel": lambda x, out=None: np.divide(x, np.add(1, np.abs(x), out=out), out=out)},
+        {
+            "in_place": True,
+            "kernel": lambda x, out=None: np.divide(x, np.add(1, np.abs(x), out=out), out=out),
+        },
     ),
     "claims to be a view": ("copy", battery.check_flags, {"view": True}),
     "does not admit to be a view": ("transpose", battery.check_flags, {"view": False}),
@@ -256,7 +266,9 @@ def test_an_op_without_what_the_battery_needs_cannot_be_declared(missing: str) -
 def test_an_op_with_an_empty_field_cannot_be_declared() -> None:
     with pytest.raises(ValueError, match=r"^Op halve: doc is empty\. Say what it computes\.$"):
         Op(**COMPLETE | {"doc": " "})
-    with pytest.raises(ValueError, match=r"^Op halve: 1 rules and 0 domains were given; it needs one"):
+    with pytest.raises(
+        ValueError, match=r"^Op halve: 1 rules and 0 domains were given; it needs one"
+    ):
         Op(**COMPLETE | {"domains": ()})
     assert "halve" not in mg.OPS
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array
-from ..core import Operand, Tensor
+from ..core import Operand, Tensor, as_operand
 from ..ops import (
     absolute,
     clip,
@@ -30,7 +30,6 @@ from ..ops import (
 )
 from ..ops import sum as sum_of
 from ..ops.arithmetic import chain
-from ..ops.shape import as_operand
 from .targets import (
     alike,
     as_class_indices,
@@ -166,7 +165,7 @@ def cross_entropy(
     tensor([0.        , 0.69314718])
     """
     z = as_scores("cross_entropy", logits)
-    target = as_operand(labels)
+    target = as_operand("cross_entropy", labels)
     share = as_class_weight("cross_entropy", weight, z)
     counted = None
     if target.ndim != 1:
@@ -208,7 +207,7 @@ def nll_loss(
         ValueError: a label is negative or not below `classes`, or `reduction` is not known.
     """
     logs = as_scores("nll_loss", log_probabilities)
-    indices = data_of(as_class_indices("nll_loss", as_operand(labels), logs))
+    indices = data_of(as_class_indices("nll_loss", as_operand("nll_loss", labels), logs))
     losses = -getitem(logs, (np.arange(len(indices)), indices))
     share = as_class_weight("nll_loss", weight, logs)
     if share is None:

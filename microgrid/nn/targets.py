@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array
-from ..core import Operand, Tensor, wrap
+from ..core import Operand, Tensor, as_operand, wrap
 from ..errors import DtypeError, ShapeError
-from ..ops.shape import as_operand
 
 # Probabilities are written in few digits, or rounded to float16.
 SUM_TOLERANCE = 1e-2
@@ -22,7 +21,7 @@ def alike(who: str, prediction: Operand, target: Operand) -> tuple[Any, Any]:
         a, b = prediction._data, target._data
         if a.shape == b.shape and a.dtype is b.dtype:  # the usual case, which must cost little
             return prediction, target
-    p, t = as_operand(prediction), as_operand(target)
+    p, t = as_operand("alike", prediction), as_operand("alike", target)
     if p.shape != t.shape:
         raise ShapeError(
             f"{who}: a prediction of shape {p.shape} and a target of shape {t.shape} were given; "
@@ -53,7 +52,7 @@ def is_number(value: object) -> bool:
 
 def as_scores(who: str, logits: Operand) -> Any:
     """Return scores of shape (batch, classes)."""
-    z = as_operand(logits)
+    z = as_operand("as_scores", logits)
     if z.ndim != 2 or not z.shape[1]:
         raise ShapeError(
             f"{who}: scores of shape {z.shape} were given; it needs (batch, classes). Reshape them."
@@ -117,7 +116,9 @@ def smoothed(labels: Any, smoothing: float, classes: int) -> Any:
 
 def as_weights(who: str, weight: Operand, like: Any) -> Array:
     """Return weights as an array in the dtype of `like`: they are constants."""
-    values = data_of(as_operand(weight)).astype(like.dtype if like.dtype.kind in "fO" else float)
+    values = data_of(as_operand("as_weights", weight)).astype(
+        like.dtype if like.dtype.kind in "fO" else float
+    )
     if np.broadcast_shapes(values.shape, like.shape) != like.shape:
         raise ShapeError(
             f"{who}: a weight of shape {values.shape} was given; it must broadcast to {like.shape}."
@@ -129,7 +130,7 @@ def as_class_weight(who: str, weight: Operand | None, z: Any) -> Array | None:
     """Return a weight for each class of the scores z, if there is one."""
     if weight is None:
         return None
-    values = data_of(as_operand(weight))
+    values = data_of(as_operand("as_class_weight", weight))
     if values.shape != z.shape[1:]:
         raise ShapeError(
             f"{who}: a weight of shape {values.shape} was given; it needs one number per class, "

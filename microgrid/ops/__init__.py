@@ -122,4 +122,4 @@ def _method(function: Callable[..., Any]) -> Callable[..., Any]:
 for _name, _function in PUBLIC.items():
     if next(iter(inspect.signature(_function).parameters)) in ("x", "a"):
         setattr(Tensor, _name, _method(_function))
-Tensor.clone = copy
+Tensor.clone = _method(copy)  # PyTorch's word for it

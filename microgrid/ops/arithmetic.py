@@ -47,7 +47,7 @@ def _divide(a: Array, b: Array, out: Array | None = None) -> Any:
     return np.divide(a, b, out=out)
 
 
-chain = Op(
+chain: Op = Op(
     name="chain",
     doc="The product of the chain rule, in which an exact 0 wins over inf and nan: a gradient of 0 "
     "contributes nothing whatever the slope, and a slope of 0 passes nothing.",
@@ -60,7 +60,7 @@ chain = Op(
     private=True,
 )
 
-chain_divide = Op(
+chain_divide: Op = Op(
     name="chain_divide",
     doc="The quotient of the chain rule, in which an exact 0 as a wins over b = 0, inf and nan.",
     kernel=quiet(_zero_wins(_divide, lambda a, b: a == 0)),
@@ -137,7 +137,7 @@ negative = Op(
     in_place=True,
 )
 
-power = Op(
+power: Op = Op(
     name="power",
     doc="a to the power b. A negative base takes integer exponents only, others give nan. The slope "
     "of x**0 is 0 everywhere; that of 0**b towards b is taken as 0.",
@@ -209,7 +209,7 @@ expm1 = Op(
     in_place=True,
 )
 
-log = Op(
+log: Op = Op(
     name="log",
     doc="The natural logarithm. Of 0 it is -inf, of a negative number nan, without a warning.",
     kernel=quiet(np.log),
@@ -242,7 +242,7 @@ sin = Op(
     in_place=True,
 )
 
-cos = Op(
+cos: Op = Op(
     name="cos",
     doc="The cosine of an angle in radians.",
     kernel=quiet(np.cos),
@@ -264,7 +264,7 @@ tanh = Op(
     in_place=True,
 )
 
-sech_squared = Op(
+sech_squared: Op = Op(
     name="sech_squared",
     doc="The slope of tanh.",
     kernel=quiet(lambda x, out=None: np.square(1 / np.cosh(x), out=out)),

@@ -55,4 +55,6 @@ def reduction_params(shape: tuple[int, ...], empty: bool = True) -> list[dict[st
     axes += [(i, j) for i in range(ndim) for j in range(i)]
     if not empty:
         axes = [axis for axis in axes if count(shape, axis)]
-    return [{"axis": axis, "keepdims": keep} for axis in dict.fromkeys(axes) for keep in (False, True)]
+    return [
+        {"axis": axis, "keepdims": keep} for axis in dict.fromkeys(axes) for keep in (False, True)
+    ]

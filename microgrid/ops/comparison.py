@@ -124,7 +124,7 @@ def argmax(x: Operand, axis: int | None = None, keepdims: bool = False) -> Tenso
     >>> argmax([[1.0, 5.0], [7.0, 2.0]], axis=1)
     array([1, 0])
     """
-    return _argmax(x, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
+    return _argmax(x, axis=axis, keepdims=keepdims)
 
 
 def argmin(x: Operand, axis: int | None = None, keepdims: bool = False) -> Tensor:
@@ -145,14 +145,14 @@ def argmin(x: Operand, axis: int | None = None, keepdims: bool = False) -> Tenso
     >>> argmin([[1.0, 5.0], [7.0, 2.0]], axis=1)
     array([0, 1])
     """
-    return _argmin(x, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
+    return _argmin(x, axis=axis, keepdims=keepdims)
 
 
 def _where(condition: Array, a: Array, b: Array, out: Array | None = None) -> Any:
     return into(out, np.where(condition, a, b))
 
 
-where = Op(
+where: Op = Op(
     name="where",
     doc="a where the condition holds, b elsewhere. The one not taken gets a gradient of exactly 0, "
     "whatever it is.",

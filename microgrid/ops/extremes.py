@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, into
-from ..core import Op, Operand, Tensor
+from ..core import Op, Operand, Tensor, as_operand
 from ..errors import ShapeError
 from .arithmetic import ANY, chain
 from .axes import Axis, keep_dims, normalise, reduction_params
@@ -67,7 +67,7 @@ def _prefer(a: Array, b: Array, out: Array | None = None) -> Any:
     return into(out, y)
 
 
-_preference = Op(
+_preference: Op = Op(
     name="preference",
     doc="How much of a maximum's gradient a gets: 1 if it is larger, 1/2 at a tie, 0 if smaller.",
     kernel=_prefer,
@@ -153,7 +153,7 @@ def maximum(a: Operand, b: Operand) -> Tensor:
         return clip(a, b, None)
     if _is_number(a) and not _is_number(b):
         return clip(b, a, None)
-    return _maximum(a, b)  # type: ignore[no-any-return]
+    return _maximum(a, b)
 
 
 def minimum(a: Operand, b: Operand) -> Tensor:
@@ -173,7 +173,7 @@ def minimum(a: Operand, b: Operand) -> Tensor:
         return clip(a, None, b)
     if _is_number(a) and not _is_number(b):
         return clip(b, None, a)
-    return _minimum(a, b)  # type: ignore[no-any-return]
+    return _minimum(a, b)
 
 
 def _is_number(x: object) -> bool:
@@ -200,12 +200,12 @@ def clip(x: Operand, a_min: Operand | None = None, a_max: Operand | None = None)
     (array([0. , 0.5, 1. ]), 5)
     """
     if not (_is_bound(a_min) and _is_bound(a_max)):
-        x = x if a_min is None else maximum(x, a_min)
-        return x if a_max is None else minimum(x, a_max)  # type: ignore[return-value]
+        t = as_operand("clip", x) if a_min is None else maximum(x, a_min)
+        return t if a_max is None else minimum(t, a_max)
     for bound in (a_min, a_max):
         if bound is not None and bound != bound:
             raise ValueError("clip: a bound is nan; it needs numbers. Pass None for no bound.")
-    return clip_between(x, a_min=a_min, a_max=a_max)  # type: ignore[no-any-return]
+    return clip_between(x, a_min=a_min, a_max=a_max)
 
 
 def _is_bound(x: object) -> bool:
@@ -231,7 +231,7 @@ def max(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:  # noq
     >>> x.grad
     array([0.5, 0.5, 0. ])
     """
-    return _max(x, axis=normalise("max", axis, x), keepdims=keepdims)  # type: ignore[no-any-return]
+    return _max(x, axis=normalise("max", axis, x), keepdims=keepdims)
 
 
 def min(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:  # noqa: A001
@@ -251,7 +251,7 @@ def min(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:  # noq
     >>> min([[3.0, 1.0], [2.0, 5.0]], axis=1)
     array([1., 2.])
     """
-    return _min(x, axis=normalise("min", axis, x), keepdims=keepdims)  # type: ignore[no-any-return]
+    return _min(x, axis=normalise("min", axis, x), keepdims=keepdims)
 
 
 def maxout(x: Operand, pool_size: int = 2, axis: int = -1) -> Tensor:
@@ -276,16 +276,16 @@ def maxout(x: Operand, pool_size: int = 2, axis: int = -1) -> Tensor:
     >>> maxout([1.0, 4.0, 3.0, 2.0])
     array([4., 3.])
     """
-    x = x if isinstance(x, Tensor) else np.asarray(x)
-    place = normalise("maxout", axis, x)[0]
-    groups, rest = divmod(x.shape[place], pool_size)
+    t = as_operand("maxout", x)
+    place = normalise("maxout", axis, t)[0]
+    groups, rest = divmod(t.shape[place], pool_size)
     if rest:
         raise ShapeError(
-            f"maxout: axis {axis} of shape {x.shape} has {x.shape[place]} elements, which do not "
+            f"maxout: axis {axis} of shape {t.shape} has {t.shape[place]} elements, which do not "
             f"make groups of {pool_size}. Change pool_size or the layer before."
         )
-    shape = (*x.shape[:place], groups, pool_size, *x.shape[place + 1 :])
-    return max(reshape(x, shape), axis=place + 1)
+    shape = (*t.shape[:place], groups, pool_size, *t.shape[place + 1 :])
+    return max(reshape(t, shape), axis=place + 1)
 
 
 def crelu(x: Operand, axis: int = -1) -> Tensor:
@@ -306,5 +306,5 @@ def crelu(x: Operand, axis: int = -1) -> Tensor:
     >>> crelu([1.0, -2.0])
     array([1., 0., 0., 2.])
     """
-    x = x if isinstance(x, Tensor) else np.asarray(x)
-    return concatenate([relu(x), relu(-x)], axis=axis)
+    t = as_operand("crelu", x)
+    return concatenate([relu(t), relu(-t)], axis=axis)

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..arrays import Array, into, own_index
-from ..core import Op, Operand, Tensor
+from ..core import Op, Operand, Tensor, as_operand
 from ..errors import DtypeError, ShapeError
 from ..operators import is_basic, pick
 from ..record import Domain
 from .arithmetic import ANY
 from .axes import normalise
-from .shape import as_operand, broadcast_to, reshape
+from .shape import broadcast_to, reshape
 
 PLACES = Domain(0, 0, include=(0.0,), kind="int")  # index 0 exists whatever the size
 
@@ -50,10 +50,12 @@ _slice = Op(
     domains=(ANY,),
     signature="(...)->(...)",
     params=_indices,
-    reference=lambda x, index: np.arange(x.size).reshape(x.shape)[index] * 0.0
-    + np.take(x, np.arange(x.size).reshape(x.shape)[index])
-    if x.size
-    else x[index],
+    reference=lambda x, index: (
+        np.arange(x.size).reshape(x.shape)[index] * 0.0
+        + np.take(x, np.arange(x.size).reshape(x.shape)[index])
+        if x.size
+        else x[index]
+    ),
     formula="x[index]",
     view=True,
 )
@@ -67,14 +69,14 @@ _gather = Op(
     domains=(ANY,),
     signature="(...)->(...)",
     params=_fancy_indices,
-    reference=lambda x, index: np.take(x, np.arange(x.size).reshape(x.shape)[index])
-    if x.size
-    else x[index],
+    reference=lambda x, index: (
+        np.take(x, np.arange(x.size).reshape(x.shape)[index]) if x.size else x[index]
+    ),
     formula="x[index]",
     private=True,
 )
 
-_scatter = Op(
+_scatter: Op = Op(
     name="scatter_add",
     doc="Zeros of a given shape with g added at an index: what undoes an indexing.",
     kernel=_add_at,
@@ -82,11 +84,16 @@ _scatter = Op(
     domains=(ANY,),
     signature="(...)->(...)",
     params=lambda shape: [{"index": (np.arange(n) // 2, ...), "shape": shape} for n in shape[:1]],
-    reference=lambda x, index, shape: np.stack(
-        [sum((x[j] for j in range(len(x)) if index[0][j] == i), 0 * x[0]) for i in range(len(x))]
-    )
-    if len(x)
-    else x,
+    reference=lambda x, index, shape: (
+        np.stack(
+            [
+                sum((x[j] for j in range(len(x)) if index[0][j] == i), 0 * x[0])
+                for i in range(len(x))
+            ]
+        )
+        if len(x)
+        else x
+    ),
     formula="y[index] += x",
     private=True,
 )
@@ -108,19 +115,18 @@ def getitem(x: Operand, index: Any) -> Tensor:
     >>> x.grad
     array([2., 1., 0.])
     """
-    return pick(as_operand(x), own_index(index))  # type: ignore[no-any-return]
+    return pick(as_operand("getitem", x), own_index(index))
 
 
 def _take_rule(g: Any, y: Any, x: Any, indices: Any, *, axis: int) -> Any:
     return _put(g, indices, axis=axis, size=x.shape[axis])
 
 
-def _put_kernel(
-    g: Array, indices: Array, out: Array | None = None, *, axis: int, size: int
-) -> Any:
+def _put_kernel(g: Array, indices: Array, out: Array | None = None, *, axis: int, size: int) -> Any:
     rest = g.shape[axis + indices.ndim :]
     y = np.zeros((*g.shape[:axis], size, *rest), g.dtype)
-    np.add.at(y, (slice(None),) * axis + (indices,), g)
+    index: Any = (*(slice(None),) * axis, indices)
+    np.add.at(y, index, g)
     return into(out, y)
 
 
@@ -132,7 +138,14 @@ _take = Op(
     vjps=(_take_rule, None),
     domains=(ANY, PLACES),
     signature="(...),(...)->(...)",
-    shapes=(((3,), (2,)), ((3, 2), (4,)), ((2, 3), (2, 2)), ((3,), ()), ((2, 0), (3,)), ((3,), (0,))),
+    shapes=(
+        ((3,), (2,)),
+        ((3, 2), (4,)),
+        ((2, 3), (2, 2)),
+        ((3,), ()),
+        ((2, 0), (3,)),
+        ((3,), (0,)),
+    ),
     params=lambda shape, indices: [{"axis": i} for i in range(len(shape)) if shape[i]],
     reference=lambda x, indices, axis: x[(slice(None),) * axis + (indices,)],
     formula="np.take(x, indices, axis)",
@@ -183,7 +196,7 @@ _take_along_axis = Op(
     formula="np.take_along_axis(x, indices, axis)",
 )
 
-_put_along = Op(
+_put_along: Op = Op(
     name="put_along_axis_add",
     doc="Zeros with elements added at indices along one axis: what undoes take_along_axis.",
     kernel=_put_along_kernel,
@@ -230,10 +243,10 @@ def take(x: Operand, indices: Operand, axis: int | None = None) -> Tensor:
     >>> take([10, 20, 30], [2, 0, 0])
     array([30, 10, 10])
     """
-    x = as_operand(x)
+    t = as_operand("take", x)
     if axis is None:
-        x, axis = reshape(x, (x.size,)), 0
-    return _take(x, as_operand(indices), axis=normalise("take", axis, x)[0])  # type: ignore[no-any-return]
+        t, axis = reshape(t, (t.size,)), 0
+    return _take(t, as_operand("take", indices), axis=normalise("take", axis, t)[0])
 
 
 def take_along_axis(x: Operand, indices: Operand, axis: int) -> Tensor:
@@ -253,21 +266,22 @@ def take_along_axis(x: Operand, indices: Operand, axis: int) -> Tensor:
     array([[20],
            [30]])
     """
-    x, indices = as_operand(x), as_operand(indices)
-    if x.ndim != indices.ndim:
+    t = as_operand("take_along_axis", x)
+    places = as_operand("take_along_axis", indices)
+    if t.ndim != places.ndim:
         raise ShapeError(
-            f"take_along_axis: shapes {x.shape} and {indices.shape} differ in their number of "
+            f"take_along_axis: shapes {t.shape} and {places.shape} differ in their number of "
             "dimensions; it must be the same. Use expand_dims()."
         )
     place = normalise("take_along_axis", axis, x)[0]
     shape = np.broadcast_shapes(
-        *(tuple(1 if i == place else n for i, n in enumerate(s)) for s in (x.shape, indices.shape))
+        *(tuple(1 if i == place else n for i, n in enumerate(s)) for s in (t.shape, places.shape))
     )
-    x = broadcast_to(x, [n if i != place else x.shape[place] for i, n in enumerate(shape)])
-    indices = broadcast_to(
-        indices, [n if i != place else indices.shape[place] for i, n in enumerate(shape)]
+    t = broadcast_to(t, [n if i != place else t.shape[place] for i, n in enumerate(shape)])
+    places = broadcast_to(
+        places, [n if i != place else places.shape[place] for i, n in enumerate(shape)]
     )
-    return _take_along_axis(x, indices, axis=place)  # type: ignore[no-any-return]
+    return _take_along_axis(t, places, axis=place)
 
 
 def one_hot(x: Operand, num_classes: int, dtype: DTypeLike = np.float32) -> Tensor:
@@ -287,15 +301,15 @@ def one_hot(x: Operand, num_classes: int, dtype: DTypeLike = np.float32) -> Tens
     array([[0., 0., 1.],
            [1., 0., 0.]], dtype=float32)
     """
-    x = as_operand(x)
-    if x.dtype.kind not in "iu":
+    t = as_operand("one_hot", x)
+    if t.dtype.kind not in "iu":
         raise DtypeError(
-            f"one_hot: indices of dtype {x.dtype} were given; it needs integers. Use astype(int)."
+            f"one_hot: indices of dtype {t.dtype} were given; it needs integers. Use astype(int)."
         )
-    values = x._data if isinstance(x, Tensor) else x
-    if values.size and not (0 <= values.min() and values.max() < num_classes):
+    values = t._data if isinstance(t, Tensor) else t
+    if values.size and not (values.min() >= 0 and values.max() < num_classes):
         raise ValueError(
             f"one_hot: indices from {values.min()} to {values.max()} were given; with "
             f"num_classes={num_classes} they must lie between 0 and {num_classes - 1}."
         )
-    return _one_hot(x, num_classes=num_classes, dtype=np.dtype(dtype))  # type: ignore[no-any-return]
+    return _one_hot(t, num_classes=num_classes, dtype=np.dtype(dtype))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ..arrays import Array, into
-from ..core import Op, Operand, Tensor
+from ..core import Op, Operand, Tensor, as_operand
 from ..errors import ShapeError
 from ..record import EachInput
 from .arithmetic import ANY
 from .axes import normalise
-from .shape import as_operand
 
 
 def _concatenate_rule(i: int, g: Any, y: Any, *xs: Any, axis: int) -> Any:
@@ -21,7 +21,7 @@ def _concatenate_rule(i: int, g: Any, y: Any, *xs: Any, axis: int) -> Any:
     return g[(slice(None),) * axis + (slice(start, start + xs[i].shape[axis]),)]
 
 
-_concatenate = Op(
+_concatenate: Op = Op(
     name="concatenate",
     doc="Arrays joined along an axis that they have.",
     kernel=lambda *xs, out=None, axis: np.concatenate(xs, axis, out=out),
@@ -30,9 +30,7 @@ _concatenate = Op(
     signature="(...)->(...)",
     shapes=(((2, 3), (2, 3), (2, 3)), ((1,), (1,)), ((0, 2), (0, 2)), ((2,),)),
     params=lambda *shapes: [{"axis": i} for i in range(len(shapes[0]))],
-    reference=lambda *xs, axis: np.insert(xs[0], [], 0, axis)
-    if len(xs) == 1
-    else np.append(_concatenate.reference(*xs[:-1], axis=axis), xs[-1], axis),
+    reference=lambda *xs, axis: functools.reduce(lambda a, b: np.append(a, b, axis), xs),
     formula="np.concatenate(arrays, axis)",
 )
 
@@ -97,10 +95,10 @@ def concatenate(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
     >>> concatenate([[1, 2], [3]])
     array([1, 2, 3])
     """
-    parts = [as_operand(x) for x in tensors]
+    parts = [as_operand("concatenate", x) for x in tensors]
     if not parts:
         raise ShapeError("concatenate: no array was given; it needs at least one.")
-    return _concatenate(*parts, axis=normalise("concatenate", axis, parts[0])[0])  # type: ignore[no-any-return]
+    return _concatenate(*parts, axis=normalise("concatenate", axis, parts[0])[0])
 
 
 def stack(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
@@ -118,11 +116,11 @@ def stack(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
     array([[1, 3],
            [2, 4]])
     """
-    parts = [as_operand(x) for x in tensors]
+    parts = [as_operand("stack", x) for x in tensors]
     if not parts:
         raise ShapeError("stack: no array was given; it needs at least one.")
     ndim = parts[0].ndim + 1
-    return _stack(*parts, axis=normalise("stack", axis, np.empty((0,) * ndim))[0])  # type: ignore[no-any-return]
+    return _stack(*parts, axis=normalise("stack", axis, np.empty((0,) * ndim))[0])
 
 
 def split(x: Operand, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
@@ -140,21 +138,21 @@ def split(x: Operand, indices_or_sections: int | Sequence[int], axis: int = 0) -
     >>> split([1, 2, 3, 4], [1, 3])
     [array([1]), array([2, 3]), array([4])]
     """
-    x = as_operand(x)
-    place = normalise("split", axis, x)[0]
-    size = x.shape[place]
+    t = as_operand("split", x)
+    place = normalise("split", axis, t)[0]
+    size = t.shape[place]
     if isinstance(indices_or_sections, int):
         sections = indices_or_sections
         if sections < 1 or size % sections:
             raise ShapeError(
-                f"split: axis {axis} of shape {x.shape} has {size} elements, which do not make "
+                f"split: axis {axis} of shape {t.shape} has {size} elements, which do not make "
                 f"{sections} equal parts. Give the places to cut at instead."
             )
         cuts = [size // sections * i for i in range(1, sections)]
     else:
         cuts = list(indices_or_sections)
     ends = zip([0, *cuts], [*cuts, size], strict=True)
-    return [x[(slice(None),) * place + (slice(a, b),)] for a, b in ends]
+    return [t[(slice(None),) * place + (slice(a, b),)] for a, b in ends]
 
 
 def pad(x: Operand, pad_width: Any, constant_values: float = 0.0) -> Tensor:
@@ -172,15 +170,15 @@ def pad(x: Operand, pad_width: Any, constant_values: float = 0.0) -> Tensor:
     >>> pad([1.0, 2.0], (1, 2))
     array([0., 1., 2., 0., 0.])
     """
-    x = as_operand(x)
+    t = as_operand("pad", x)
     try:
-        widths = np.broadcast_to(np.asarray(pad_width, np.intp), (x.ndim, 2))
+        widths = np.broadcast_to(np.asarray(pad_width, np.intp), (t.ndim, 2))
     except ValueError:
         widths = np.array([[-1, -1]])
     if (widths < 0).any():
         raise ShapeError(
-            f"pad: pad_width={pad_width} was given for shape {x.shape}; it needs a number, a pair or "
+            f"pad: pad_width={pad_width} was given for shape {t.shape}; it needs a number, a pair or "
             "a pair per axis, none negative."
         )
     pairs = tuple((int(before), int(after)) for before, after in widths)
-    return _pad(x, pad_width=pairs, constant_values=constant_values)  # type: ignore[no-any-return]
+    return _pad(t, pad_width=pairs, constant_values=constant_values)

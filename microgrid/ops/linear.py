@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, into
-from ..core import Op, Operand, Tensor
-from ..errors import ShapeError
 from ..backward import broadcast_to
+from ..core import Op, Operand, Tensor, as_operand
+from ..errors import ShapeError
 from ..record import EachInput
 from .arithmetic import ANY
-from .shape import as_operand, expand_dims, moveaxis, swapaxes
+from .shape import expand_dims, moveaxis, swapaxes
 
 
 def _column(v: Any) -> Any:
@@ -134,8 +134,17 @@ dot = Op(
     vjps=(_dot_left, _dot_right),
     domains=(ANY, ANY),
     signature="(...),(...)->(...)",
-    shapes=(((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((2, 3), (2, 3, 4)), ((), (2,)), ((0,), (0,))),
-    reference=lambda a, b: np.tensordot(a, b, (-1, -min(b.ndim, 2))) if b.ndim and a.ndim else a * b,
+    shapes=(
+        ((3,), (3,)),
+        ((2, 3), (3,)),
+        ((3,), (3, 2)),
+        ((2, 3), (2, 3, 4)),
+        ((), (2,)),
+        ((0,), (0,)),
+    ),
+    reference=lambda a, b: (
+        np.tensordot(a, b, (-1, -min(b.ndim, 2))) if b.ndim and a.ndim else a * b
+    ),
     formula="Σ a[k] * b[k]",
 )
 
@@ -150,7 +159,9 @@ outer = Op(
     domains=(ANY, ANY),
     signature="(...),(...)->(n,m)",
     shapes=(((3,), (2,)), ((2, 2), (3,)), ((), (2,)), ((0,), (2,))),
-    reference=lambda a, b: np.array([[p * q for q in b.flat] for p in a.flat]).reshape(a.size, b.size),
+    reference=lambda a, b: np.array([[p * q for q in b.flat] for p in a.flat]).reshape(
+        a.size, b.size
+    ),
     formula="a[i] * b[j]",
 )
 
@@ -176,7 +187,9 @@ def _einsum_rule(i: int, g: Any, y: Any, *xs: Any, subscripts: str) -> Any:
             gx = broadcast_to(gx, shape=(*gx.shape[:place], sizes[c], *gx.shape[place + 1 :]))
     if wanted != mine:
         gx = _on_diagonal(gx, wanted, mine, sizes)
-    return broadcast_to(gx, shape=np.broadcast_shapes(gx.shape, x.shape))  # where others have size 1
+    return broadcast_to(
+        gx, shape=np.broadcast_shapes(gx.shape, x.shape)
+    )  # where others have size 1
 
 
 def _on_diagonal(gx: Any, wanted: str, mine: str, sizes: dict[str, int]) -> Any:
@@ -252,8 +265,8 @@ def einsum(subscripts: str, *operands: Operand) -> Tensor:
             f"einsum: subscripts of type {type(subscripts).__name__} were given; a string such as "
             "'ij,jk->ik' must come first."
         )
-    xs = [as_operand(x) for x in operands]
-    return _einsum(*xs, subscripts=_explicit(subscripts, [x.ndim for x in xs]))  # type: ignore[no-any-return]
+    xs = [as_operand("einsum", x) for x in operands]
+    return _einsum(*xs, subscripts=_explicit(subscripts, [x.ndim for x in xs]))
 
 
 def _explicit(subscripts: str, ndims: list[int]) -> str:

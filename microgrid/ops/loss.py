@@ -15,8 +15,12 @@ def _mean_square(a: Array, b: Array, out: Array | None = None) -> Any:
     with np.errstate(all="ignore"):
         d = np.subtract(a, b)
         if d.dtype == np.float16:  # the sum of squares overflows long before their mean
-            return into(out, np.float16(np.vdot(d.astype(np.float32), d.astype(np.float32)) / d.size))
-        return into(out, np.vdot(d, d) / d.dtype.type(d.size) if d.dtype.kind == "f" else np.mean(d * d))
+            return into(
+                out, np.float16(np.vdot(d.astype(np.float32), d.astype(np.float32)) / d.size)
+            )
+        return into(
+            out, np.vdot(d, d) / d.dtype.type(d.size) if d.dtype.kind == "f" else np.mean(d * d)
+        )
 
 
 mean_squared_error = Op(

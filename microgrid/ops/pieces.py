@@ -27,7 +27,9 @@ def check_pieces(who: str, pieces: Pieces) -> None:
             "than knots. Give the slopes left of the first knot, between knots, and right of the last."
         )
     if any(not a < b for a, b in zip(knots, knots[1:], strict=False)):
-        raise ValueError(f"{who}: the knots {knots} do not increase strictly. Sort them, each once.")
+        raise ValueError(
+            f"{who}: the knots {knots} do not increase strictly. Sort them, each once."
+        )
     if any(value - value != 0 for value in (*knots, *slopes, *pieces.through)):
         raise ValueError(f"{who}: knots, slopes and the point must be finite; got {pieces}.")
 

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, into
-from ..core import Op, Operand, Tensor
+from ..core import Op, Operand, Tensor, as_operand
 from ..record import Domain, Pieces, no_params
 from .arithmetic import ANY, chain
-from .pieces import check_pieces, evaluate, slopes_at
 from .comparison import where
+from .pieces import check_pieces, evaluate, slopes_at
 
 KINKY = Domain(-4.0, 4.0, include=(0.0, -0.0, 1.0, -1.0, 3.0, -3.0, 6.0, 0.5, -0.5, 5e-7, -5e-7))
 
@@ -153,9 +153,9 @@ _softshrink = _piecewise(
     name="softshrink",
     doc="x moved towards 0 by `lambd`, and 0 on the way. The slope at the kinks is 0.",
     formula="x - lambd if x > lambd, x + lambd if x < -lambd, else 0",
-    pieces=lambda lambd: Pieces(knots=(-lambd, lambd), slopes=(1, 0, 1))
-    if lambd
-    else Pieces((), (1,)),
+    pieces=lambda lambd: (
+        Pieces(knots=(-lambd, lambd), slopes=(1, 0, 1)) if lambd else Pieces((), (1,))
+    ),
     params=lambda shape: [{"lambd": 0.5}, {"lambd": 1.0}, {"lambd": 0.0}],
     reference=lambda x, lambd: x - lambd if x > lambd else x + lambd if x < -lambd else 0,
 )
@@ -188,7 +188,7 @@ def leaky_relu(x: Operand, negative_slope: float = 0.01) -> Tensor:
     >>> leaky_relu([-2.0, 0.0, 3.0], 0.5)
     array([-1.,  0.,  3.])
     """
-    return _leaky_relu(x, negative_slope=negative_slope)  # type: ignore[no-any-return]
+    return _leaky_relu(x, negative_slope=negative_slope)
 
 
 def hardtanh(x: Operand, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
@@ -211,7 +211,7 @@ def hardtanh(x: Operand, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
             f"hardtanh: min_val={min_val} and max_val={max_val} were given; the first must be below "
             "the second. Swap them."
         )
-    return _hardtanh(x, min_val=min_val, max_val=max_val)  # type: ignore[no-any-return]
+    return _hardtanh(x, min_val=min_val, max_val=max_val)
 
 
 def softshrink(x: Operand, lambd: float = 0.5) -> Tensor:
@@ -230,7 +230,7 @@ def softshrink(x: Operand, lambd: float = 0.5) -> Tensor:
     """
     if not lambd >= 0:
         raise ValueError(f"softshrink: lambd={lambd} was given; it must not be negative.")
-    return _softshrink(x, lambd=lambd)  # type: ignore[no-any-return]
+    return _softshrink(x, lambd=lambd)
 
 
 def piecewise_linear(
@@ -256,9 +256,9 @@ def piecewise_linear(
     >>> piecewise_linear([-2.0, 0.0, 3.0], knots=[0], slopes=[-1, 2])
     array([2., 0., 6.])
     """
-    pieces = Pieces(*(tuple(_as_numbers(part)) for part in (knots, slopes, through)))  # type: ignore[arg-type]
+    pieces = Pieces(*(tuple(_as_numbers(part)) for part in (knots, slopes, through)))
     check_pieces("piecewise_linear", pieces)
-    return _piecewise_linear(x, pieces=pieces)  # type: ignore[no-any-return]
+    return _piecewise_linear(x, pieces=pieces)
 
 
 def _as_numbers(part: Any) -> list[Any]:
@@ -301,9 +301,9 @@ def rrelu(
         )
     if not training:
         return leaky_relu(x, (lower + upper) / 2)
-    x = x if isinstance(x, Tensor) else np.asarray(x)
-    drawn = np.random.default_rng(rng).uniform(lower, upper, x.shape)
-    return prelu(x, drawn.astype(x.dtype, copy=False) if x.dtype.kind == "f" else drawn)  # type: ignore[no-any-return]
+    t = as_operand("rrelu", x)
+    drawn = np.random.default_rng(rng).uniform(lower, upper, t.shape)
+    return prelu(t, drawn.astype(t.dtype, copy=False) if t.dtype.kind == "f" else drawn)
 
 
 def _leak(x: Array, out: Array | None, slope: float) -> Any:
@@ -339,7 +339,7 @@ def _integrate(x: float, pieces: Pieces) -> float:
     start, value = pieces.through
     ends = (-np.inf, *pieces.knots, np.inf)
     for slope, left, right in zip(pieces.slopes, ends, ends[1:], strict=False):
-        low, high = sorted((min(max(p, left), right) for p in (start, x)))
+        low, high = sorted(min(max(p, left), right) for p in (start, x))
         value += slope * (high - low) * (1 if x >= start else -1)
     return float(value)
 

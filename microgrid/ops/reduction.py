@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, into
-from ..core import Op, Operand, Tensor
 from ..backward import broadcast_to
+from ..core import Op, Operand, Tensor, as_operand
 from .arithmetic import ANY, chain
 from .axes import Axes, Axis, count, keep_dims, kept_shape, normalise, reduction_params
 from .comparison import where
-from .shape import as_operand, flip, reshape
+from .shape import flip, reshape
 
 
-def _sum_kernel(x: Array, out: Array | None = None, *, axis: Axes, keepdims: bool) -> Any:
+def _sum_kernel(x: Any, out: Any = None, *, axis: Axes, keepdims: bool) -> Any:
     return np.add.reduce(x, axis=axis, keepdims=keepdims, out=out)
 
 
@@ -53,9 +53,9 @@ def fold(function: Any, x: Array, axis: Axes, keepdims: bool) -> Array:
 
 def mean_kernel(x: Array, out: Array | None = None, *, axis: Axes, keepdims: bool) -> Any:
     # A sum of many halves overflows early: it is taken in single precision, as NumPy does.
-    wide = np.float32 if x.dtype == np.float16 else None
+    wide: Any = np.float32 if x.dtype == np.float16 else None
     with np.errstate(all="ignore"):
-        total = np.add.reduce(x, axis=axis, keepdims=keepdims, dtype=wide)
+        total = np.sum(x, axis=axis, keepdims=keepdims, dtype=wide)
         y = np.asarray(total / count(x.shape, axis))
     return into(out, y.astype(x.dtype if x.dtype.kind in "fO" else np.float64, copy=False))
 
@@ -109,21 +109,23 @@ def _others_rule(g: Any, y: Any, x: Any) -> Any:
     return sum_over(weighted, axis=(x.ndim - 1,), keepdims=False)
 
 
-_others = Op(
+_others: Op = Op(
     name="product_of_others",
     doc="For each element the product of all others along the last axis, without dividing by it.",
     kernel=_product_of_others,
     vjps=(_others_rule,),
     domains=(ANY,),
     signature="(n)->(n)",
-    reference=lambda x: np.stack(
-        [np.prod(np.delete(x, i, -1), -1) for i in range(x.shape[-1])], -1
-    ) if x.shape[-1] else x,
+    reference=lambda x: (
+        np.stack([np.prod(np.delete(x, i, -1), -1) for i in range(x.shape[-1])], -1)
+        if x.shape[-1]
+        else x
+    ),
     formula="Π x[j] over j ≠ i",
     private=True,
 )
 
-_cumsum = Op(
+_cumsum: Op = Op(
     name="cumsum",
     doc="The sum of the elements up to each, along an axis.",
     kernel=lambda x, out=None, *, axis: np.add.accumulate(x, axis=axis, out=out),
@@ -131,9 +133,9 @@ _cumsum = Op(
     domains=(ANY,),
     signature="(...)->(...)",
     params=lambda shape: [{"axis": i} for i in range(len(shape))],
-    reference=lambda x, axis: np.apply_along_axis(lambda row: np.tri(len(row)) @ row, axis, x)
-    if x.size
-    else x,
+    reference=lambda x, axis: (
+        np.apply_along_axis(lambda row: np.tri(len(row)) @ row, axis, x) if x.size else x
+    ),
     formula="Σ x[j] over j ≤ i",
 )
 
@@ -153,8 +155,8 @@ def sum(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:  # noq
     >>> sum([[1.0, 2.0], [3.0, 4.0]], axis=0)
     array([4., 6.])
     """
-    x = as_operand(x)
-    return sum_over(x, axis=normalise("sum", axis, x), keepdims=keepdims)  # type: ignore[no-any-return]
+    t = as_operand("sum", x)
+    return sum_over(t, axis=normalise("sum", axis, t), keepdims=keepdims)
 
 
 def mean(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -172,8 +174,8 @@ def mean(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> mean([[1.0, 2.0], [3.0, 4.0]], axis=1)
     array([1.5, 3.5])
     """
-    x = as_operand(x)
-    return _mean(x, axis=normalise("mean", axis, x), keepdims=keepdims)  # type: ignore[no-any-return]
+    t = as_operand("mean", x)
+    return _mean(t, axis=normalise("mean", axis, t), keepdims=keepdims)
 
 
 def prod(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -195,13 +197,13 @@ def prod(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> x.grad
     array([6., 0., 0.])
     """
-    x = as_operand(x)
-    axes = normalise("prod", axis, x)
-    rest = tuple(i for i in range(x.ndim) if i not in axes)
-    rows = x.transpose((*rest, *axes)) if x.ndim else x
-    rows = reshape(rows, (*(x.shape[i] for i in rest), count(x.shape, axes)))
+    t = as_operand("prod", x)
+    axes = normalise("prod", axis, t)
+    rest = tuple(i for i in range(t.ndim) if i not in axes)
+    rows = t.transpose((*rest, *axes)) if t.ndim else t
+    rows = reshape(rows, (*(t.shape[i] for i in rest), count(t.shape, axes)))
     y = _prod(rows)
-    return reshape(y, kept_shape(x.shape, axes)) if keepdims else y  # type: ignore[no-any-return]
+    return reshape(y, kept_shape(t.shape, axes)) if keepdims else y
 
 
 def cumsum(x: Operand, axis: int | None = None) -> Tensor:
@@ -218,7 +220,7 @@ def cumsum(x: Operand, axis: int | None = None) -> Tensor:
     >>> cumsum([1.0, 2.0, 3.0])
     array([1., 3., 6.])
     """
-    x = as_operand(x)
+    t = as_operand("cumsum", x)
     if axis is None:
-        x, axis = reshape(x, -1 if x.size else 0), 0
-    return _cumsum(x, axis=normalise("cumsum", axis, x)[0])  # type: ignore[no-any-return]
+        t, axis = reshape(t, -1 if t.size else 0), 0
+    return _cumsum(t, axis=normalise("cumsum", axis, t)[0])

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..arrays import Array, as_array, check_can_carry_gradient, into
-from ..core import Op, Operand, Tensor
-from ..errors import ShapeError
+from ..arrays import Array, check_can_carry_gradient, into
 from ..backward import broadcast_to as _broadcast_to
+from ..core import Op, Operand, Tensor, as_operand
+from ..errors import ShapeError
 from .arithmetic import ANY
 from .axes import normalise
 
@@ -71,21 +71,21 @@ _transpose = _view(
     ),
 )
 
-_swapaxes = _view(
+_swapaxes: Op = _view(
     "swapaxes",
     "Two axes exchanged.",
     "x.swapaxes(axis1, axis2)",
     np.swapaxes,
     lambda g, y, x, axis1, axis2: _swapaxes(g, axis1=axis1, axis2=axis2),
     lambda shape: [{"axis1": i, "axis2": -1} for i in range(len(shape))],
-    lambda x, axis1, axis2: np.moveaxis(
-        np.moveaxis(x, axis1 % x.ndim, -1), axis2 % x.ndim - 1, axis1 % x.ndim
-    )
-    if axis1 % x.ndim < x.ndim - 1
-    else x,
+    lambda x, axis1, axis2: (
+        np.moveaxis(np.moveaxis(x, axis1 % x.ndim, -1), axis2 % x.ndim - 1, axis1 % x.ndim)
+        if axis1 % x.ndim < x.ndim - 1
+        else x
+    ),
 )
 
-_moveaxis = _view(
+_moveaxis: Op = _view(
     "moveaxis",
     "Axes moved to other places; the rest keep their order.",
     "np.moveaxis(x, source, destination)",
@@ -112,19 +112,23 @@ _expand_dims = _view(
     np.expand_dims,
     lambda g, y, x, axis: reshape(g, x.shape),
     lambda shape: [{"axis": 0}, {"axis": -1}, {"axis": (0, len(shape) + 1)}],
-    lambda x, axis: x[None, ..., None] if axis not in (0, -1) else x[None] if axis == 0 else x[..., None],
+    lambda x, axis: (
+        x[None, ..., None] if axis not in (0, -1) else x[None] if axis == 0 else x[..., None]
+    ),
 )
 
-_flip = _view(
+_flip: Op = _view(
     "flip",
     "The elements in reverse order along some axes, or all.",
     "np.flip(x, axis)",
     lambda x, axis: np.flip(x, axis) if x.ndim else x[...],
     lambda g, y, x, axis: _flip(g, axis=axis),
     lambda shape: [{"axis": None}, *({"axis": i} for i in range(len(shape)))],
-    lambda x, axis: np.take(x, range(x.shape[axis])[::-1], axis)
-    if axis is not None
-    else np.array(list(x.flat)[::-1], x.dtype).reshape(x.shape),
+    lambda x, axis: (
+        np.take(x, range(x.shape[axis])[::-1], axis)
+        if axis is not None
+        else np.array(list(x.flat)[::-1], x.dtype).reshape(x.shape)
+    ),
 )
 
 copy = Op(
@@ -149,11 +153,6 @@ _astype = Op(
 )
 
 
-def as_operand(x: Operand) -> Any:
-    """Return x if it is a Tensor, else as an array."""
-    return x if isinstance(x, Tensor) else as_array("operand", x)
-
-
 def reshape(x: Operand, *shape: Any) -> Tensor:
     """Return the same elements in another shape.
 
@@ -169,19 +168,19 @@ def reshape(x: Operand, *shape: Any) -> Tensor:
     array([[1, 2],
            [3, 4]])
     """
-    x = as_operand(x)
+    t = as_operand("reshape", x)
     wanted = tuple(map(int, shape[0] if len(shape) == 1 and np.ndim(shape[0]) else shape))
     known = math.prod(n for n in wanted if n != -1)
-    if -1 in wanted and wanted.count(-1) == 1 and known and x.size % known == 0:
-        wanted = tuple(x.size // known if n == -1 else n for n in wanted)
-    if math.prod(wanted) != x.size or any(n < 0 for n in wanted):
+    if -1 in wanted and wanted.count(-1) == 1 and known and t.size % known == 0:
+        wanted = tuple(t.size // known if n == -1 else n for n in wanted)
+    if math.prod(wanted) != t.size or any(n < 0 for n in wanted):
         raise ShapeError(
-            f"reshape: shape {x.shape} has {x.size} elements, which do not fill {wanted}. "
+            f"reshape: shape {t.shape} has {t.size} elements, which do not fill {wanted}. "
             "Give sizes whose product is that number, at most one of them -1."
         )
-    data = x._data if isinstance(x, Tensor) else x
+    data = t._data if isinstance(t, Tensor) else t
     # A reshape that had to copy would not be a view: the copy is an op of its own.
-    return _reshape(x if data.flags.c_contiguous else copy(x), shape=wanted)  # type: ignore[no-any-return]
+    return _reshape(t if data.flags.c_contiguous else copy(t), shape=wanted)
 
 
 def transpose(x: Operand, *axes: Any) -> Tensor:
@@ -201,16 +200,16 @@ def transpose(x: Operand, *axes: Any) -> Tensor:
     """
     if len(axes) == 1 and (axes[0] is None or np.ndim(axes[0])):
         axes = axes[0]
-    x = as_operand(x)
+    t = as_operand("transpose", x)
     order = None
     if axes:
-        order = normalise("transpose", axes, x)
-        if len(order) != x.ndim:
+        order = normalise("transpose", axes, t)
+        if len(order) != t.ndim:
             raise ShapeError(
-                f"transpose: axes {tuple(axes)} were given for shape {x.shape}; it needs each of the "
-                f"{x.ndim} axes once. Name them all, or none to reverse them."
+                f"transpose: axes {tuple(axes)} were given for shape {t.shape}; it needs each of the "
+                f"{t.ndim} axes once. Name them all, or none to reverse them."
             )
-    return _transpose(x, axes=order)  # type: ignore[no-any-return]
+    return _transpose(t, axes=order)
 
 
 def swapaxes(x: Operand, axis1: int, axis2: int) -> Tensor:
@@ -223,7 +222,7 @@ def swapaxes(x: Operand, axis1: int, axis2: int) -> Tensor:
     >>> swapaxes([[1, 2, 3]], 0, 1).shape
     (3, 1)
     """
-    return _swapaxes(x, axis1=axis1, axis2=axis2)  # type: ignore[no-any-return]
+    return _swapaxes(x, axis1=axis1, axis2=axis2)
 
 
 def moveaxis(x: Operand, source: Any, destination: Any) -> Tensor:
@@ -241,7 +240,7 @@ def moveaxis(x: Operand, source: Any, destination: Any) -> Tensor:
     >>> moveaxis(zeros((2, 3, 4)), 0, -1).shape
     (3, 4, 2)
     """
-    return _moveaxis(x, source=source, destination=destination)  # type: ignore[no-any-return]
+    return _moveaxis(x, source=source, destination=destination)
 
 
 def squeeze(x: Operand, axis: Any = None) -> Tensor:
@@ -258,7 +257,7 @@ def squeeze(x: Operand, axis: Any = None) -> Tensor:
     >>> squeeze([[1, 2, 3]])
     array([1, 2, 3])
     """
-    return _squeeze(x, axis=axis)  # type: ignore[no-any-return]
+    return _squeeze(x, axis=axis)
 
 
 def expand_dims(x: Operand, axis: Any) -> Tensor:
@@ -275,7 +274,7 @@ def expand_dims(x: Operand, axis: Any) -> Tensor:
     >>> expand_dims([1, 2, 3], 1).shape
     (3, 1)
     """
-    return _expand_dims(x, axis=axis)  # type: ignore[no-any-return]
+    return _expand_dims(x, axis=axis)
 
 
 def broadcast_to(x: Operand, shape: int | Sequence[int]) -> Tensor:
@@ -290,7 +289,7 @@ def broadcast_to(x: Operand, shape: int | Sequence[int]) -> Tensor:
            [1, 2]])
     """
     wanted = (shape,) if isinstance(shape, int) else tuple(shape)
-    return _broadcast_to(x, shape=wanted)  # type: ignore[no-any-return]
+    return _broadcast_to(x, shape=wanted)
 
 
 def flip(x: Operand, axis: Any = None) -> Tensor:
@@ -303,7 +302,7 @@ def flip(x: Operand, axis: Any = None) -> Tensor:
     >>> flip([1, 2, 3])
     array([3, 2, 1])
     """
-    return _flip(x, axis=axis)  # type: ignore[no-any-return]
+    return _flip(x, axis=axis)
 
 
 def astype(x: Operand, dtype: DTypeLike) -> Tensor:
@@ -318,10 +317,10 @@ def astype(x: Operand, dtype: DTypeLike) -> Tensor:
     >>> astype([1.9, -1.9], int)
     array([ 1, -1])
     """
-    x = as_operand(x)
+    t = as_operand("astype", x)
     wanted = np.dtype(dtype)
     if wanted.kind not in "biufO":
         check_can_carry_gradient("astype", wanted)
-    if isinstance(x, Tensor) and wanted.kind not in "fO":
-        x = x.detach()
-    return _astype(x, dtype=wanted)  # type: ignore[no-any-return]
+    if isinstance(t, Tensor) and wanted.kind not in "fO":
+        t = t.detach()
+    return _astype(t, dtype=wanted)

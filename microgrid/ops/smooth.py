@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, into
-from ..core import Op, Operand, Tensor
+from ..core import Op, Operand, Tensor, as_operand
 from ..record import Domain, no_params
 from .arithmetic import ANY, chain, chain_divide, exp, quiet, sech_squared, square, tanh
 from .comparison import where
-from .piecewise import absolute
 from .pieces import least_norm
+from .piecewise import absolute
 
 SQRT_2PI = math.sqrt(2 * math.pi)
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # Klambauer et al. (2017)
 
-sigmoid = Op(
+sigmoid: Op = Op(
     name="sigmoid",
     doc="The logistic function, from 0 to 1. Its slope sigmoid(x) * sigmoid(-x) keeps its relative "
     "accuracy in both tails.",
@@ -164,7 +164,9 @@ _erfc = np.frompyfunc(math.erfc, 1, 1)  # NumPy has none
 
 def _normal_cdf(x: Array, out: Array | None = None) -> Any:
     wide = np.asarray(x, np.float64)
-    y = np.asarray(_erfc(wide / -math.sqrt(2)) / 2)  # erfc, not 1 + erf: the left tail stays accurate
+    y = np.asarray(
+        _erfc(wide / -math.sqrt(2)) / 2
+    )  # erfc, not 1 + erf: the left tail stays accurate
     return into(out, y.astype(x.dtype if x.dtype.kind == "f" else np.float64))
 
 
@@ -238,9 +240,7 @@ hardswish = Op(
     name="hardswish",
     doc="x gated by the hard sigmoid. The slope at the kink -3 is 0, at the kink 3 it is 1.",
     kernel=quiet(_hardswish),
-    vjps=(
-        lambda g, y, x: chain(g, where(x >= 3, 1, where(x <= -3, 0, x / 3 + 0.5))),
-    ),
+    vjps=(lambda g, y, x: chain(g, where(x >= 3, 1, where(x <= -3, 0, x / 3 + 0.5))),),
     domains=(Domain(-5.0, 5.0, include=(0.0, -3.0, 3.0)),),
     reference=lambda x: x * min(max(x + 3, 0), 6) / 6,
     formula="x * hardsigmoid(x)",
@@ -262,7 +262,7 @@ def elu(x: Operand, alpha: float = 1.0) -> Tensor:
     >>> elu([-1000.0, 3.0], alpha=2.0)
     array([-2.,  3.])
     """
-    return _elu(x, alpha=alpha)  # type: ignore[no-any-return]
+    return _elu(x, alpha=alpha)
 
 
 def celu(x: Operand, alpha: float = 1.0) -> Tensor:
@@ -283,7 +283,7 @@ def celu(x: Operand, alpha: float = 1.0) -> Tensor:
     """
     if alpha == 0:
         raise ValueError("celu: alpha=0 was given, and x is divided by it. Use relu() instead.")
-    return _celu(x, alpha=alpha)  # type: ignore[no-any-return]
+    return _celu(x, alpha=alpha)
 
 
 def gelu(x: Operand, approximate: str = "none") -> Tensor:
@@ -304,9 +304,9 @@ def gelu(x: Operand, approximate: str = "none") -> Tensor:
     array([  -0.,    0., 1000.])
     """
     if approximate == "none":
-        return _gelu(x)  # type: ignore[no-any-return]
+        return _gelu(x)
     if approximate != "tanh":
         raise ValueError(f"gelu: approximate={approximate!r} was given; it is 'none' or 'tanh'.")
-    x = x if isinstance(x, Tensor) else np.asarray(x)
-    cubic = (x + 0.044715 * x * x * x) * math.sqrt(2 / math.pi)
-    return chain(x, sigmoid(2 * cubic))  # type: ignore[no-any-return]
+    t = as_operand("gelu", x)
+    cubic = (t + 0.044715 * t * t * t) * math.sqrt(2 / math.pi)
+    return chain(t, sigmoid(2 * cubic))

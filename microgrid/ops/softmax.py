@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, into
-from ..core import Op, Operand, Tensor
+from ..core import Op, Operand, Tensor, as_operand
 from ..record import Domain
 from .arithmetic import ANY, chain
 from .axes import Axes, Axis, keep_dims, normalise, reduction_params
 from .index import one_hot
 from .reduction import fold, sum_over
-from .shape import as_operand
 
 
 def _shift(x: Array, axis: Axes) -> tuple[Array, Array]:
@@ -67,7 +66,7 @@ def _softmax_rule(g: Any, y: Any, x: Any, *, axis: Axes) -> Any:
     return chain(y, g - sum_over(chain(g, y), axis=axis, keepdims=True))
 
 
-_softmax_over = Op(
+_softmax_over: Op = Op(
     name="softmax",
     doc="Positive weights along an axis that sum to 1, in the ratio of the exponentials.",
     kernel=_softmax,
@@ -91,8 +90,9 @@ _log_softmax = Op(
     doc="The logarithm of softmax, without taking the logarithm of what vanished.",
     kernel=_log_softmax_kernel,
     vjps=(
-        lambda g, y, x, axis: g
-        - chain(_softmax_over(x, axis=axis), sum_over(g, axis=axis, keepdims=True)),
+        lambda g, y, x, axis: (
+            g - chain(_softmax_over(x, axis=axis), sum_over(g, axis=axis, keepdims=True))
+        ),
     ),
     domains=(ANY,),
     signature="(...)->(...)",
@@ -137,8 +137,8 @@ softmax_cross_entropy = Op(
     ),
     domains=(ANY, Domain(0.1, 1.0, include=(0.0,))),
     signature="(n),(n)->()",
-    reference=lambda logits, labels: -np.sum(
-        labels * np.log(np.exp(logits) / np.sum(np.exp(logits), -1, keepdims=True)), -1
+    reference=lambda logits, labels: (
+        -np.sum(labels * np.log(np.exp(logits) / np.sum(np.exp(logits), -1, keepdims=True)), -1)
     ),
     formula="-Σ labels[i] * log_softmax(logits)[i]",
 )
@@ -159,8 +159,8 @@ def logsumexp(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> logsumexp([1000.0, 1000.0])
     np.float64(1000.6931471805599)
     """
-    x = as_operand(x)
-    return _logsumexp(x, axis=normalise("logsumexp", axis, x), keepdims=keepdims)  # type: ignore[no-any-return]
+    t = as_operand("logsumexp", x)
+    return _logsumexp(t, axis=normalise("logsumexp", axis, t), keepdims=keepdims)
 
 
 def softmax(x: Operand, axis: Axis = -1) -> Tensor:
@@ -177,8 +177,8 @@ def softmax(x: Operand, axis: Axis = -1) -> Tensor:
     >>> softmax([1000.0, 1000.0])
     array([0.5, 0.5])
     """
-    x = as_operand(x)
-    return _softmax_over(x, axis=normalise("softmax", axis, x))  # type: ignore[no-any-return]
+    t = as_operand("softmax", x)
+    return _softmax_over(t, axis=normalise("softmax", axis, t))
 
 
 def log_softmax(x: Operand, axis: Axis = -1) -> Tensor:
@@ -195,5 +195,5 @@ def log_softmax(x: Operand, axis: Axis = -1) -> Tensor:
     >>> log_softmax([1000.0, 0.0])
     array([    0., -1000.])
     """
-    x = as_operand(x)
-    return _log_softmax(x, axis=normalise("log_softmax", axis, x))  # type: ignore[no-any-return]
+    t = as_operand("log_softmax", x)
+    return _log_softmax(t, axis=normalise("log_softmax", axis, t))

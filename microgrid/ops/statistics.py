@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, into
-from ..core import Op, Operand, Tensor
+from ..core import Op, Operand, Tensor, as_operand
 from .arithmetic import ANY, chain, chain_divide
 from .axes import Axes, Axis, count, keep_dims, normalise, ratio, reduction_params
 from .extremes import max
 from .piecewise import absolute
 from .reduction import fold, mean_kernel, sum
-from .shape import as_operand
 
 
 def _centre(x: Array, out: Array | None = None, *, axis: Axes) -> Any:
@@ -25,7 +24,7 @@ def _centre(x: Array, out: Array | None = None, *, axis: Axes) -> Any:
         return into(out, np.asarray(shifted - mean_kernel(shifted, axis=axis, keepdims=True)))
 
 
-_centred = Op(
+_centred: Op = Op(
     name="centred",
     doc="x less its mean over some axes.",
     kernel=_centre,
@@ -44,7 +43,7 @@ def _var_kernel(
 ) -> Any:
     squares = np.square(_centre(x, axis=axis))
     with np.errstate(all="ignore"):
-        total = np.add.reduce(squares, axis=axis, keepdims=keepdims)
+        total = np.sum(squares, axis=axis, keepdims=keepdims)
         return into(out, total * _per_degree(x, axis, ddof))
 
 
@@ -154,9 +153,9 @@ def var(x: Operand, axis: Axis = None, ddof: float = 0, keepdims: bool = False) 
     >>> var([1.0, 2.0, 3.0, 4.0])
     np.float64(1.25)
     """
-    x = as_operand(x)
-    axes = normalise("var", axis, x)
-    return _var(x, axis=axes, keepdims=keepdims, ddof=ddof)  # type: ignore[no-any-return]
+    t = as_operand("var", x)
+    axes = normalise("var", axis, t)
+    return _var(t, axis=axes, keepdims=keepdims, ddof=ddof)
 
 
 def std(x: Operand, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
@@ -178,13 +177,16 @@ def std(x: Operand, axis: Axis = None, ddof: float = 0, keepdims: bool = False) 
     >>> std([1.0, 1.0, 4.0, 4.0])
     np.float64(1.5)
     """
-    x = as_operand(x)
-    axes = normalise("std", axis, x)
-    return _std(x, axis=axes, keepdims=keepdims, ddof=ddof)  # type: ignore[no-any-return]
+    t = as_operand("std", x)
+    axes = normalise("std", axis, t)
+    return _std(t, axis=axes, keepdims=keepdims, ddof=ddof)
 
 
 def norm(
-    x: Operand, ord: float | None = None, axis: Axis = None, keepdims: bool = False  # noqa: A002
+    x: Operand,
+    ord: float | None = None,
+    axis: Axis = None,
+    keepdims: bool = False,
 ) -> Tensor:
     """Return the norm of vectors: over the given axes, or of all elements.
 
@@ -205,14 +207,14 @@ def norm(
     >>> norm([3.0, 4.0]), norm([3.0, -4.0], ord=1)
     (np.float64(5.0), np.float64(7.0))
     """
-    x = as_operand(x)
+    t = as_operand("norm", x)
     if ord == 1:
-        return sum(absolute(x), axis, keepdims)
+        return sum(absolute(t), axis, keepdims)
     if ord == math.inf:
-        return max(absolute(x), axis, keepdims)
+        return max(absolute(t), axis, keepdims)
     if ord not in (None, 2):
         raise ValueError(
             f"norm: ord={ord!r} was given; it knows 1, 2 and inf. Compose others, as in "
-            "sum(absolute(x) ** p) ** (1 / p)."
+            "sum(absolute(t) ** p) ** (1 / p)."
         )
-    return _norm(x, axis=normalise("norm", axis, x), keepdims=keepdims)  # type: ignore[no-any-return]
+    return _norm(t, axis=normalise("norm", axis, t), keepdims=keepdims)
