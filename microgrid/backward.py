@@ -21,9 +21,7 @@ from .recording import enable_grad
 _serial = attrgetter("serial")
 
 
-def backward(
-    result: Tensor, gradient: Operand | None = None, retain_graph: bool = False
-) -> None:
+def backward(result: Tensor, gradient: Operand | None = None, retain_graph: bool = False) -> None:
     """Add the gradient of `result` to `.grad` of every leaf that requires one.
 
     Nothing is added unless every rule succeeds.
@@ -53,7 +51,7 @@ def backward(
     with np.errstate(all="ignore"):
         _propagate(order, grads)
         # Collect, then commit: an error above leaves every .grad as it was.
-        sums = [(x, g if x.grad is None else x.grad + g) for x, g in grads.items()]
+        sums = [(x, g if x.grad is None else np.asarray(x.grad + g, g.dtype)) for x, g in grads.items()]
     for leaf, total in sums:
         leaf.grad = total
     if not retain_graph:
@@ -89,11 +87,17 @@ def gradients(
     >>> x = mg.tensor(3.0, requires_grad=True)
     >>> slope = mg.gradients(x**3, x, create_graph=True)
     >>> slope, mg.gradients(slope, x)
-    (tensor(27., op=multiply), tensor(18.))
+    (tensor(27., op=chain), tensor(18.))
     """
     if isinstance(xs, Tensor):
         return gradients(y, [xs], gradient, create_graph=create_graph)[0]
+    xs = list(xs)
     for i, x in enumerate(xs):
+        if not isinstance(x, Tensor):
+            raise TypeError(
+                f"gradients: xs[{i}] is of type {type(x).__name__}; it needs a Tensor that y was "
+                "computed from. Make it one with tensor(..., requires_grad=True) first."
+            )
         if not x._requires_grad:
             raise GraphError(
                 f"gradients: xs[{i}] of shape {x.shape} does not require a gradient. "
@@ -106,21 +110,29 @@ def gradients(
         with np.errstate(all="ignore"):
             order = _ancestors("gradients", y)
             if create_graph:
-                if not isinstance(gradient, Tensor):
-                    grads[y] = wrap(grads[y])
+                if isinstance(gradient, Tensor):  # the gradients can be differentiated towards it
+                    grads[y] = gradient if gradient.dtype == y.dtype else gradient.astype(y.dtype)
                 else:
-                    grads[y] = gradient
+                    grads[y] = wrap(grads[y])
                 with enable_grad():
                     _propagate(order, grads, keep, record=True)
             else:
                 _propagate(order, grads, keep)
-    return [_as_result(grads.get(x), x) for x in xs]
+    return _in_memory_of_their_own(grads, xs)
 
 
-def _as_result(g: Any, x: Tensor) -> Tensor:
-    if g is None:
-        return wrap(np.zeros_like(x._data))
-    return g if isinstance(g, Tensor) else wrap(g.copy())
+def _in_memory_of_their_own(grads: dict[Tensor, Any], xs: Sequence[Tensor]) -> list[Tensor]:
+    found: dict[Tensor, None] = {}
+    for x in xs:
+        g = grads.get(x)
+        if not isinstance(g, Tensor):
+            g = wrap(np.zeros_like(x._data) if g is None else g.copy())
+        elif g.op is None or g._data.base is not None or g in found:
+            # A rule may pass on its g or a view: the caller's own Tensor, or another gradient.
+            with enable_grad():
+                g = +g
+        found[g] = None
+    return list(found)
 
 
 def _ancestors(who: str, result: Tensor) -> list[Tensor]:
@@ -188,7 +200,9 @@ def _propagate(
             if rule is None or not x._requires_grad:
                 continue
             gx = rule(g, y, *values, **node.params)
-            if type(gx) is not np.ndarray and not record:
+            if record:
+                gx = gx if isinstance(gx, Tensor) else wrap(np.asarray(gx))
+            elif type(gx) is not np.ndarray:
                 gx = np.asarray(gx)
             data = x._data
             if gx.shape != data.shape:
@@ -198,13 +212,13 @@ def _propagate(
             if x in grads:
                 gx = grads[x] + gx
             elif x.op is None and not record:
-                gx = _owned(gx, g, values)
-            grads[x] = gx if record or type(gx) is np.ndarray else np.asarray(gx)
+                gx = _owned(gx, g, y, values)
+            grads[x] = gx if record or type(gx) is np.ndarray else np.asarray(gx, data.dtype)
 
 
-def _owned(gx: Array, g: Array, values: Sequence[Array]) -> Array:
-    """Return gx in memory of its own: a rule may return g, an input, or a view."""
-    if gx is g or gx.base is not None or any(gx is value for value in values):
+def _owned(gx: Array, g: Array, y: Array, values: Sequence[Array]) -> Array:
+    """Return gx in memory of its own: a rule may return g, the result, an input, or a view."""
+    if gx is g or gx is y or gx.base is not None or any(gx is value for value in values):
         return gx.copy()
     return gx
 
@@ -212,8 +226,13 @@ def _owned(gx: Array, g: Array, values: Sequence[Array]) -> Array:
 def _sum_to(x: Array, out: Array | None = None, *, shape: tuple[int, ...]) -> Any:
     lead = x.ndim - len(shape)
     stretched = tuple(i + lead for i, size in enumerate(shape) if size == 1 != x.shape[i + lead])
-    y = np.add.reduce(x, axis=(*range(lead), *stretched), keepdims=True)
-    return into(out, np.asarray(y).reshape(shape))
+    y = np.asarray(np.add.reduce(x, axis=(*range(lead), *stretched), keepdims=True))
+    if lead < 0 or y.shape[lead:] != shape:
+        raise ShapeError(
+            f"sum_to: shape {x.shape} does not come from broadcasting {shape}. The rule of an op must "
+            "return a gradient of its input's shape, or of one that this broadcasts to."
+        )
+    return into(out, y.reshape(shape))
 
 
 def _sum_to_by_elements(x: Array, shape: tuple[int, ...]) -> Array:
@@ -245,7 +264,7 @@ sum_to = Op(
     private=True,
 )
 
-broadcast_to = Op(
+broadcast_to: Op = Op(
     name="broadcast_to",
     doc="Repeat x along new and size-1 dimensions to fill `shape`.",
     kernel=lambda x, out=None, *, shape: into(out, np.broadcast_to(x, shape)),
