@@ -61,8 +61,7 @@ class Op(Record):
                 numbers += type(x) is not np.ndarray
                 arrays.append(x)
         if not tensors:
-            plain: Any = self._on_numbers(inputs, params) if numbers else self._run(arrays, params)
-            return plain  # type: ignore[no-any-return]
+            return self._on_arrays(inputs, params, numbers)  # type: ignore[no-any-return]
         record = wanted and self.has_gradient and is_recording.get()
         if tensors < len(inputs):
             arrays = as_arrays(self.name, arrays)
@@ -90,9 +89,9 @@ class Op(Record):
         # NumPy returns scalars from 0-d ufunc calls; a Tensor's data is always an array.
         return data if type(data) is np.ndarray else np.asarray(data)
 
-    def _on_numbers(self, inputs: Sequence[Any], params: dict[str, Any]) -> Any:
-        """Return an array, or for numbers a number: a Python one if all inputs are."""
-        y = self._run(as_arrays(self.name, inputs), params)
+    def _on_arrays(self, inputs: Sequence[Any], params: dict[str, Any], numbers: int) -> Any:
+        """Return what NumPy would: an array or a scalar, for Python numbers a Python number."""
+        y = self._run(as_arrays(self.name, inputs) if numbers else inputs, params)
         if y.ndim:
             return y
         python = all(isinstance(x, Number) and not isinstance(x, np.generic) for x in inputs)
