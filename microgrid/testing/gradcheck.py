@@ -56,11 +56,12 @@ def gradcheck(
     inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     checked = [x for x in inputs if x.requires_grad]
     _check_inputs(checked)
-    for k, result in enumerate(_results(func, inputs)):
-        for place in np.ndindex(result.shape):
-            upstream = np.zeros(result.shape)
+    for k, shape in enumerate([result.shape for result in _results(func, inputs)]):
+        for place in np.ndindex(shape):
+            upstream = np.zeros(shape)
             upstream[place] = 1
-            grads = gradients(result, checked, upstream)
+            # Anew each time: taking differences writes to the inputs, which ends a graph.
+            grads = gradients(_results(func, inputs)[k], checked, upstream)
             for i, (x, grad) in enumerate(zip(checked, grads, strict=True)):
                 for at in np.ndindex(x.shape):
 
