@@ -181,6 +181,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     print(report.machine_line(), report.threads_line(settings.threads, about))
     print(report.agreement(rows, "the sums of the results"))
+    print(report.steadiness(rows))
     report.write_json(settings.json, settings, about=about, calls=rows)
     kinds = [(op, mode) for mode in MODES for op in settings.ops]
     series = {

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import platform
+import statistics
 from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -66,6 +67,16 @@ def agreement(rows: list[dict[str, Any]], what: str) -> str:
     if strays:
         return f"Peers that disagree on {what}: {'; '.join(strays)}."
     return f"All peers agree on {what}, to a relative {worst:.0e}."
+
+
+def steadiness(rows: list[dict[str, Any]]) -> str:
+    """Say how far rounds of the same call lie apart: on a quiet machine, a few percent."""
+    spreads = [(max(row["rounds"]) - min(row["rounds"])) / row["median"] for row in rows]
+    if not spreads:
+        return ""
+    spread = statistics.median(spreads)
+    advice = " The machine is too busy: run this again." if spread > 0.5 else ""
+    return f"The slowest and the fastest round typically lie {spread:.0%} apart.{advice}"
 
 
 def scaled(time: float | None, unit: float) -> float | None:

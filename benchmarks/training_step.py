@@ -55,6 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
     print("\nMicroseconds a step, and in brackets how many times microgrid's that is.")
     print(report.machine_line(), report.threads_line(settings.threads, about))
     print(report.agreement(rows, f"the losses after {CHECKED_STEPS} steps"))
+    print(report.steadiness(rows))
     report.write_json(settings.json, settings, about=about, steps=rows)
     series = {
         peer: [report.scaled(medians.get((net, peer)), 1e6) for net in settings.nets]
