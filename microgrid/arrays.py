@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import sys
 from collections.abc import Sequence
 from operator import index as op_index
 from typing import Any, TypeAlias
@@ -23,7 +24,10 @@ def as_array(who: str, x: Any) -> Array:
     Raises:
         DtypeError: x is not numeric.
     """
-    array = np.asarray(_without_tensors(x))
+    if type(x) is not np.ndarray:
+        _check_no_mask(who, x)
+        x = _without_tensors(x)
+    array = np.asarray(x)
     if array.dtype.kind not in "biufO":
         raise DtypeError(f"{who}: data of dtype {array.dtype} was given; {NEEDED}")
     if array.dtype.kind == "O":
@@ -33,6 +37,20 @@ def as_array(who: str, x: Any) -> Array:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
+def as_input(who: str, x: Any) -> Array:
+    """Return x as an array, as the input of an op: that may not lose the graph of what x holds.
+
+    Raises:
+        DtypeError: x is not numeric, or a list that holds Tensors with a graph.
+    """
+    if isinstance(x, (list, tuple)) and _holds_graph(x):
+        raise DtypeError(
+            f"{who}: a {type(x).__name__} that holds Tensors with a graph was given as one array, "
+            "which would lose the graph. Join them with stack() or concatenate()."
+        )
+    return as_array(who, x)
+
+
 def as_arrays(who: str, inputs: Sequence[Any]) -> list[Array]:
     """Return the inputs as arrays; plain numbers take the dtype NumPy's promotion gives them here.
 
@@ -40,9 +58,9 @@ def as_arrays(who: str, inputs: Sequence[Any]) -> list[Array]:
     dimensions is not.
 
     Raises:
-        DtypeError: an input is not numeric.
+        DtypeError: an input is not numeric, or a list that holds Tensors with a graph.
     """
-    found = [x if is_weak(x) else as_array(who, x) for x in inputs]
+    found = [x if is_weak(x) else as_input(who, x) for x in inputs]
     strong = [a.dtype for a in found if isinstance(a, np.ndarray)]
     return [
         a if isinstance(a, np.ndarray) else np.asarray(a, np.result_type(a, *strong)) for a in found
@@ -76,6 +94,8 @@ def own_index(index: Any) -> Any:
     if type(index) is int or index is None or index is Ellipsis:
         return index
     array = np.array(_without_tensors(index))
+    if array.dtype.kind == "O" and hasattr(index, "__index__"):
+        return op_index(index)
     if array.size == 0 and not isinstance(index, np.ndarray):
         return array.astype(np.intp)  # x[[]]
     return int(array) if array.ndim == 0 and array.dtype.kind in "iu" else array
@@ -93,8 +113,29 @@ def into(out: Array | None, result: Any) -> Any:
     return out
 
 
+def _is_tensor(x: Any) -> bool:
+    """Return whether x is a microgrid Tensor; this file cannot import the class."""
+    return hasattr(type(x), "serial") and hasattr(type(x), "_data")
+
+
 def _without_tensors(x: Any) -> Any:
     """Return x, nested lists and tuples too, with arrays in place of Tensors."""
     if isinstance(x, (list, tuple)):
         return [_without_tensors(item) for item in x]
-    return getattr(x, "_data", x)
+    return x._data if _is_tensor(x) else x
+
+
+def _holds_graph(x: Any) -> bool:
+    if isinstance(x, (list, tuple)):
+        return any(map(_holds_graph, x))
+    return _is_tensor(x) and bool(x.requires_grad)
+
+
+def _check_no_mask(who: str, x: Any) -> None:
+    """Raise if x has masked elements, which numpy.asarray would take for values."""
+    ma = sys.modules.get("numpy.ma")  # not np.ma, which would import it, for 20 ms
+    if ma is not None and ma.is_masked(x):
+        raise DtypeError(
+            f"{who}: a masked array was given, whose masked elements would count as values. Use its "
+            "filled(), or where() on its mask."
+        )

@@ -212,7 +212,7 @@ def _propagate(
             if x in grads:
                 gx = grads[x] + gx
             elif x.op is None and not record:
-                gx = _owned(gx, g, y, values)
+                gx = _owned(gx, g, node._data, values)
             grads[x] = gx if record or type(gx) is np.ndarray else np.asarray(gx, data.dtype)
 
 

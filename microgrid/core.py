@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from numbers import Number
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from .arrays import Array, as_array, as_arrays, check_can_carry_gradient
+from .arrays import Array, as_array, as_arrays, as_input, check_can_carry_gradient
 from .errors import GraphError, ShapeError
 from .operators import Operators
 from .record import BUILTIN, OPS, Record
@@ -82,12 +83,13 @@ class Op(Record):
         try:
             data = self.kernel(*arrays, **params)
         except ValueError as error:
-            misfit = explain_misfit(self.name, self.signature, [np.shape(a) for a in arrays])
+            shapes = [np.shape(a) for a in arrays]
+            misfit = explain_misfit(self.name, self.signature, shapes, error)
             if misfit is None:
                 raise
             raise ShapeError(misfit) from error
         # NumPy returns scalars from 0-d ufunc calls; a Tensor's data is always an array.
-        return data if type(data) is np.ndarray else np.asarray(data)
+        return data if type(data) is np.ndarray else _as_data(data, arrays)
 
     def _on_arrays(self, inputs: Sequence[Any], params: dict[str, Any], numbers: int) -> Any:
         """Return what NumPy would: an array or a scalar, for Python numbers a Python number."""
@@ -124,6 +126,9 @@ class Tensor(Operators):
     serial: int
 
     backward: ClassVar[Callable[..., None]]  # attached by backward.py
+    clone: ClassVar[Callable[..., Any]]  # by ops/__init__.py
+    __array_ufunc__: ClassVar[Callable[..., Any]]  # by protocols.py
+    __array_function__: ClassVar[Callable[..., Any]]
     if TYPE_CHECKING:  # the methods that are ops are attached by ops/__init__.py
 
         def __getattr__(self, name: str) -> Callable[..., Tensor]: ...
@@ -224,8 +229,8 @@ class Tensor(Operators):
 
     def detach(self) -> Tensor:
         """Return the values as a new leaf that does not require a gradient."""
-        # A leaf's memory may be written to later; a result's never is, so it can be shared.
-        return wrap(self._data.copy() if self.op is None else self._data)
+        # A leaf owns its memory: writing to it must not change what a graph holds.
+        return wrap(self._data.copy())
 
     def zero_grad(self) -> None:
         """Forget the gradient: `grad` becomes None."""
@@ -248,11 +253,13 @@ class Tensor(Operators):
         """Return an independent copy: of a leaf with its gradient, of a result its values only."""
         twin = memo[id(self)] = rebuild(*self._state())
         twin.grad = None if self.grad is None else self.grad.copy()
+        if hasattr(self, "__dict__"):  # of a subclass
+            twin.__dict__.update(deepcopy(self.__dict__, memo))
         return twin
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle a leaf without its gradient, and a result as a leaf with its values only."""
-        return rebuild, self._state()
+        return rebuild, self._state(), getattr(self, "__dict__", None)
 
     def _state(self) -> tuple[type[Tensor], Array, bool]:
         return type(self), self._data.copy(), self._requires_grad and self.is_leaf
@@ -284,6 +291,9 @@ class Tensor(Operators):
     def __int__(self) -> int:
         return int(self.item())
 
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
+
     def __index__(self) -> int:
         if self.dtype.kind not in "iu" or self.ndim:
             raise TypeError(
@@ -304,13 +314,19 @@ class Tensor(Operators):
         )
 
 
+def _as_data(scalar: Any, arrays: Sequence[Any]) -> Array:
+    # Of Fractions the result without dimensions is the number itself, which may have become an int.
+    objects = not isinstance(scalar, np.generic) and any(a.dtype.hasobject for a in arrays)
+    return np.asarray(scalar, object if objects else None)
+
+
 def as_operand(who: str, x: Operand) -> Any:
     """Return x if it is a Tensor, else as an array.
 
     Raises:
         DtypeError: x is not numeric.
     """
-    return x if isinstance(x, Tensor) else as_array(who, x)
+    return x if isinstance(x, Tensor) else as_input(who, x)
 
 
 def wrap(data: Array) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .arrays import own_index
+from .errors import DtypeError
 from .record import OPS
 
 if TYPE_CHECKING:
@@ -67,10 +68,16 @@ class Operators:
         return OPS["absolute"](self)
 
     def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
-        return OPS["equal"](self, other)
+        try:
+            return OPS["equal"](self, other)
+        except DtypeError:  # None or text: never equal, as Python has it
+            return NotImplemented
 
     def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
-        return OPS["not_equal"](self, other)
+        try:
+            return OPS["not_equal"](self, other)
+        except DtypeError:
+            return NotImplemented
 
     def __lt__(self, other: Operand) -> Tensor:
         return OPS["less"](self, other)

@@ -110,6 +110,7 @@ class Record:
     Raises:
         ValueError: the name is taken, `doc` is empty, or rules and domains differ in number.
 
+    >>> import numpy as np
     >>> import microgrid as mg
     >>> cube = mg.Op(
     ...     name="cube", doc="x**3",

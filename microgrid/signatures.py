@@ -12,6 +12,8 @@ from functools import cache
 
 import numpy as np
 
+from .errors import MicrogridError
+
 Shape = tuple[int, ...]
 
 
@@ -31,19 +33,28 @@ def _names(operand: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in operand.split(",") if name.strip())
 
 
-def explain_misfit(who: str, signature: str, shapes: Sequence[Shape]) -> str | None:
+def explain_misfit(
+    who: str, signature: str, shapes: Sequence[Shape], error: ValueError | None = None
+) -> str | None:
     """Return the sentence that says why `shapes` do not fit, or None if they do.
+
+    Where the signature does not tell, as "(...)" does not, the `error` that NumPy raised has to.
 
     >>> explain_misfit("add", "(),()->()", [(2, 3), (4,)])
     'add: shapes (2, 3) and (4,) do not broadcast together: 3 and 4 in the last place.'
     >>> explain_misfit("matmul", "(n?,k),(k,m?)->(n?,m?)", [(32, 784), (128, 10)])
     'matmul: shapes (32, 784) and (128, 10) do not fit (n,k),(k,m)->(n,m): k is 784 and 128.'
+    >>> explain_misfit("max", "(...)->(...)", [(0,)], ValueError("there is no largest of nothing"))
+    'max: shape (0,) does not fit: there is no largest of nothing'
     """
     given = " and ".join(map(str, shapes))
     shown = signature.replace("?", "")
     operands, _ = parse(signature)
     if any("..." in operand for operand in operands) or len(shapes) != len(operands):
-        return None
+        if error is None or isinstance(error, (MicrogridError, IndexError)):
+            return None  # an axis out of bounds is an IndexError, whatever the shapes
+        fit = "does not fit" if len(shapes) == 1 else "do not fit"
+        return f"{who}: shape{'s' * (len(shapes) > 1)} {given} {fit}: {str(error).strip()}"
     sizes: dict[str, int] = {}
     batches = []
     for shape, names in zip(shapes, operands, strict=True):
