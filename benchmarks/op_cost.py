@@ -172,9 +172,10 @@ def main(arguments: list[str] | None = None) -> None:
     settings = parser.parse_args(arguments)
     cases = [(op, mode, settings.size) for mode in MODES for op in settings.ops]
     rows, about = harness.interleave("op_cost", cases, settings)
-    medians = {(row["case"][0], row["case"][1], row["peer"]): row["median"] for row in rows}
+    figure = "best" if settings.best else "median"
+    times = {(row["case"][0], row["case"][1], row["peer"]): row[figure] for row in rows}
     for mode in MODES:
-        print(f"{table(settings, mode, medians)}\n")
+        print(f"{table(settings, mode, times)}\n")
     size = f"{settings.size}{report.TIMES}{settings.size}"
     print(
         f"Microseconds a call on {size} float32, and in brackets how many times microgrid's it is."
@@ -185,7 +186,7 @@ def main(arguments: list[str] | None = None) -> None:
     report.write_json(settings.json, settings, about=about, calls=rows)
     kinds = [(op, mode) for mode in MODES for op in settings.ops]
     series = {
-        peer: [report.scaled(medians.get((*kind, peer)), 1e6) for kind in kinds]
+        peer: [report.scaled(times.get((*kind, peer)), 1e6) for kind in kinds]
         for peer in settings.peers
     }
     report.draw_bars(
@@ -193,14 +194,12 @@ def main(arguments: list[str] | None = None) -> None:
     )
 
 
-def table(
-    settings: argparse.Namespace, mode: str, medians: dict[tuple[str, str, str], float]
-) -> str:
+def table(settings: argparse.Namespace, mode: str, times: dict[tuple[str, str, str], float]) -> str:
     def cell(op: str, peer: str) -> str:
-        own = medians.get((op, mode, "microgrid"))
-        return report.against(medians.get((op, mode, peer)), own, 1e6)
+        own = times.get((op, mode, "microgrid"))
+        return report.against(times.get((op, mode, peer)), own, 1e6)
 
-    measured = {peer for _, m, peer in medians if m == mode}
+    measured = {peer for _, m, peer in times if m == mode}
     peers = [peer for peer in settings.peers if peer in measured]
     lines = [[op, *(cell(op, peer) for peer in peers)] for op in settings.ops]
     return report.markdown([mode, *peers], lines)

@@ -50,25 +50,26 @@ def main(arguments: list[str] | None = None) -> None:
     rows, about = harness.interleave("training_peers", cases, settings)
     for row in rows:
         row["net"] = "{}:{}".format("-".join(map(str, row["case"][0])), row["case"][1])
-    medians = {(row["net"], row["peer"]): row["median"] for row in rows}
-    print(table(settings, medians))
+    figure = "best" if settings.best else "median"
+    times = {(row["net"], row["peer"]): row[figure] for row in rows}
+    print(table(settings, times))
     print("\nMicroseconds a step, and in brackets how many times microgrid's that is.")
     print(report.machine_line(), report.threads_line(settings.threads, about))
     print(report.agreement(rows, f"the losses after {CHECKED_STEPS} steps"))
     print(report.steadiness(rows))
     report.write_json(settings.json, settings, about=about, steps=rows)
     series = {
-        peer: [report.scaled(medians.get((net, peer)), 1e6) for net in settings.nets]
+        peer: [report.scaled(times.get((net, peer)), 1e6) for net in settings.nets]
         for peer in settings.peers
     }
     report.draw_bars(settings.chart, settings.nets, series, "microseconds a training step")
 
 
-def table(settings: argparse.Namespace, medians: dict[tuple[str, str], float]) -> str:
+def table(settings: argparse.Namespace, times: dict[tuple[str, str], float]) -> str:
     def cell(net: str, peer: str) -> str:
-        return report.against(medians.get((net, peer)), medians.get((net, "microgrid")), 1e6)
+        return report.against(times.get((net, peer)), times.get((net, "microgrid")), 1e6)
 
-    peers = [peer for peer in settings.peers if any(p == peer for _, p in medians)]
+    peers = [peer for peer in settings.peers if any(p == peer for _, p in times)]
     lines = [
         [net.replace(":", ", "), *(cell(net, peer) for peer in peers)] for net in settings.nets
     ]

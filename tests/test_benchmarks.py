@@ -27,6 +27,13 @@ def test_every_script_explains_its_options(script):
     assert "--json FILE" in run(script, "--help")
 
 
+@pytest.mark.parametrize("script", ["report.py", "training_step.py"])
+def test_examples_in_docstrings(script):
+    command = [sys.executable, "-m", "doctest", script]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=BENCHMARKS)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
 def test_training_step_compares_peers_that_reach_the_same_loss(tmp_path):
     results = tmp_path / "step.json"
     out = run(
