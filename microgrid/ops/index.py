@@ -312,4 +312,4 @@ def one_hot(x: Operand, num_classes: int, dtype: DTypeLike = np.float32) -> Tens
             f"one_hot: indices from {values.min()} to {values.max()} were given; with "
             f"num_classes={num_classes} they must lie between 0 and {num_classes - 1}."
         )
-    return _one_hot(t, num_classes=num_classes, dtype=np.dtype(dtype))
+    return _one_hot(t, num_classes=num_classes, dtype=np.dtype(dtype).newbyteorder("="))

@@ -362,7 +362,7 @@ prelu = Op(
 
 def _zero_times(slope: Array, x: Array) -> Any:
     """Return slope * x, 0 where the slope is 0 although x may be infinite; but nan stays nan."""
-    with np.errstate(invalid="ignore"):
+    with np.errstate(all="ignore"):
         return np.where(np.equal(slope, 0) & np.equal(x, x), 0, slope * x)
 
 

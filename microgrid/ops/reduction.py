@@ -62,7 +62,10 @@ def mean_kernel(x: Array, out: Array | None = None, *, axis: Axes, keepdims: boo
 
 def _mean_rule(g: Any, y: Any, x: Any, *, axis: Axes, keepdims: bool) -> Any:
     kept = keep_dims(g, x.shape, axis)
-    return broadcast_to(kept / (count(x.shape, axis) or 1), shape=x.shape)
+    n: Any = count(x.shape, axis) or 1
+    if x.dtype == np.float16:
+        n = np.float32(n)  # as a half, 70 000 is infinite
+    return broadcast_to(kept / n, shape=x.shape)
 
 
 _mean = Op(

@@ -288,7 +288,7 @@ def broadcast_to(x: Operand, shape: int | Sequence[int]) -> Tensor:
     array([[1, 2],
            [1, 2]])
     """
-    wanted = (shape,) if isinstance(shape, int) else tuple(shape)
+    wanted = tuple(map(int, np.atleast_1d(shape)))
     return _broadcast_to(x, shape=wanted)
 
 
@@ -318,7 +318,7 @@ def astype(x: Operand, dtype: DTypeLike) -> Tensor:
     array([ 1, -1])
     """
     t = as_operand("astype", x)
-    wanted = np.dtype(dtype)
+    wanted = np.dtype(dtype).newbyteorder("=")
     if wanted.kind not in "biufO":
         check_can_carry_gradient("astype", wanted)
     if isinstance(t, Tensor) and wanted.kind not in "fO":

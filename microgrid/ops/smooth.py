@@ -190,7 +190,8 @@ def _gate(gate: Callable[..., Any]) -> Callable[..., Any]:
     """Return x * gate(x) as a kernel, where a gate shut to 0 wins over an infinite x."""
 
     def kernel(x: Array, out: Array | None = None) -> Any:
-        return chain.kernel(x, np.asarray(gate(x)), out=out)
+        with np.errstate(all="ignore"):
+            return chain.kernel(x, np.asarray(gate(x)), out=out)
 
     return kernel
 
@@ -308,5 +309,6 @@ def gelu(x: Operand, approximate: str = "none") -> Tensor:
     if approximate != "tanh":
         raise ValueError(f"gelu: approximate={approximate!r} was given; it is 'none' or 'tanh'.")
     t = as_operand("gelu", x)
-    cubic = (t + 0.044715 * t * t * t) * math.sqrt(2 / math.pi)
-    return chain(t, sigmoid(2 * cubic))
+    with np.errstate(all="ignore"):
+        cubic = (t + 0.044715 * t * t * t) * math.sqrt(2 / math.pi)
+        return chain(t, sigmoid(2 * cubic))

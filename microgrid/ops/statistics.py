@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,24 @@ from .piecewise import absolute
 from .reduction import fold, mean_kernel, sum
 
 
-def _centre(x: Array, out: Array | None = None, *, axis: Axes) -> Any:
+def _in_single(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the kernel, for halves computed in single precision: their squares overflow early."""
+
+    def wider(x: Array, out: Array | None = None, **params: Any) -> Any:
+        with np.errstate(all="ignore"):
+            if x.dtype != np.float16:
+                return into(out, kernel(x, **params))
+            return into(out, np.asarray(kernel(x.astype(np.float32), **params)).astype(np.float16))
+
+    return wider
+
+
+@_in_single
+def _centre(x: Array, *, axis: Axes) -> Any:
     # Relative to the first element, so that equal values give exactly 0.
     first = x[tuple(slice(0, 1) if i in axis else slice(None) for i in range(x.ndim))]
-    with np.errstate(all="ignore"):
-        shifted = x - first
-        return into(out, np.asarray(shifted - mean_kernel(shifted, axis=axis, keepdims=True)))
+    shifted = x - first
+    return np.asarray(shifted - mean_kernel(shifted, axis=axis, keepdims=True))
 
 
 _centred: Op = Op(
@@ -38,13 +51,10 @@ _centred: Op = Op(
 )
 
 
-def _var_kernel(
-    x: Array, out: Array | None = None, *, axis: Axes, keepdims: bool, ddof: float
-) -> Any:
+@_in_single
+def _var_kernel(x: Array, *, axis: Axes, keepdims: bool, ddof: float) -> Any:
     squares = np.square(_centre(x, axis=axis))
-    with np.errstate(all="ignore"):
-        total = np.sum(squares, axis=axis, keepdims=keepdims)
-        return into(out, total * _per_degree(x, axis, ddof))
+    return np.sum(squares, axis=axis, keepdims=keepdims) * _per_degree(x, axis, ddof)
 
 
 def _per_degree(x: Any, axis: Axes, ddof: float) -> Any:
@@ -76,16 +86,14 @@ _var = Op(
 )
 
 
-def _euclid(x: Array, axis: Axes, keepdims: bool) -> Any:
+@_in_single
+def _euclid(x: Array, *, axis: Axes, keepdims: bool) -> Any:
     """Return the Euclidean norm; scaled by a power of two, so that no square overflows or vanishes."""
-    if x.dtype == np.float16:
-        return _euclid(x.astype(np.float32), axis, keepdims).astype(np.float16)
-    with np.errstate(all="ignore"):
-        largest = np.maximum.reduce(np.absolute(x), axis=axis, keepdims=True, initial=0)
-        exponent = np.frexp(largest)[1] - 1
-        scaled = np.ldexp(x, -exponent)
-        root = np.sqrt(np.add.reduce(np.square(scaled), axis=axis, keepdims=True))
-        y = np.where(np.isinf(largest), largest, np.ldexp(root, exponent))
+    largest = np.maximum.reduce(np.absolute(x), axis=axis, keepdims=True, initial=0)
+    exponent = np.frexp(largest)[1] - 1
+    scaled = np.ldexp(x, -exponent)
+    root = np.sqrt(np.add.reduce(np.square(scaled), axis=axis, keepdims=True))
+    y = np.where(np.isinf(largest), largest, np.ldexp(root, exponent))
     return y if keepdims else y.reshape([n for i, n in enumerate(x.shape) if i not in axis])
 
 
@@ -93,7 +101,7 @@ _norm = Op(
     name="norm",
     doc="The Euclidean norm over some axes or all. Its slope at 0 is 0. It neither overflows nor "
     "vanishes where the squares of its components do.",
-    kernel=lambda x, out=None, *, axis, keepdims: into(out, _euclid(x, axis, keepdims)),
+    kernel=_euclid,
     vjps=(
         lambda g, y, x, axis, keepdims: chain(
             keep_dims(g, x.shape, axis), chain_divide(x, keep_dims(y, x.shape, axis))
@@ -107,12 +115,10 @@ _norm = Op(
 )
 
 
-def _std_kernel(
-    x: Array, out: Array | None = None, *, axis: Axes, keepdims: bool, ddof: float
-) -> Any:
-    root = math.sqrt(_per_degree(x, axis, ddof))
-    with np.errstate(all="ignore"):
-        return into(out, np.asarray(_euclid(_centre(x, axis=axis), axis, keepdims) * root))
+@_in_single
+def _std_kernel(x: Array, *, axis: Axes, keepdims: bool, ddof: float) -> Any:
+    centred = _centre(x, axis=axis)
+    return _euclid(centred, axis=axis, keepdims=keepdims) * math.sqrt(_per_degree(x, axis, ddof))
 
 
 def _std_rule(g: Any, y: Any, x: Any, *, axis: Axes, keepdims: bool, ddof: float) -> Any:
