@@ -21,7 +21,7 @@ def _shift(x: Array, axis: Axes) -> tuple[Array, Array]:
     if x.dtype.kind != "f":
         x = x.astype(np.float64)
     top = np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
-    z = x - top
+    z = np.asarray(x - top)
     if not np.isfinite(top).all():
         np.copyto(z, 0, where=(x == top) & np.isinf(top))
     return z, top
