@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,3 +21,12 @@ def test_softmax_family_takes_an_infinity_without_dimensions(value: float) -> No
     assert (y.item(), x.grad) == (value, 1.0)
     assert mg.softmax(np.array(value), axis=()) == 1.0
     assert mg.log_softmax(np.array(value), axis=()) == 0.0
+
+
+@pytest.mark.parametrize("op", [mg.sign, lambda x: mg.prelu(x, 0.25)])
+def test_slope_that_is_nan_is_a_constant(op: Callable[[Any], Any]) -> None:
+    # It was taken from x, as if the slope grew with x.
+    x = mg.tensor([math.nan, -2.0], requires_grad=True)
+    slope = mg.gradients(op(x).sum(), x, create_graph=True)
+    assert math.isnan(slope.data[0])
+    assert not slope.requires_grad or (mg.gradients(slope.sum(), x).data == 0).all()

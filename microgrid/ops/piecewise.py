@@ -88,7 +88,8 @@ sign = Op(
     doc="The sign: -1, 0 or 1. Its slope is 0, at the jump too.",
     formula="1 if x > 0, -1 if x < 0, 0 at 0",
     kernel=np.sign,
-    vjps=(lambda g, y, x: where(x == x, 0, x),),  # nan at nan
+    # nan at nan, as a constant: x itself would have a slope there.
+    vjps=(lambda g, y, x: where(x == x, 0, direction(x)),),
     domains=(ANY,),
     reference=lambda x: (x > 0) - (x < 0),
     in_place=True,
@@ -367,5 +368,5 @@ def _zero_times(slope: Array, x: Array) -> Any:
 
 
 def _prelu_slope(x: Any, slope: Any) -> Any:
-    elsewhere = where(x == x, slope, x)  # nan at nan
+    elsewhere = where(x == x, slope, direction(x))  # nan at nan, as a constant
     return where(x > 0, 1, where(x == 0, clip_between(slope, a_min=0, a_max=1), elsewhere))
