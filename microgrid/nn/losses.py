@@ -20,6 +20,7 @@ from ..ops import (
     divide,
     getitem,
     mean,
+    mean_cross_entropy,
     mean_squared_error,
     multiply,
     relu,
@@ -174,6 +175,8 @@ def cross_entropy(
         target = as_class_indices("cross_entropy", target, z)
         counted = None if share is None else share[data_of(target)]
         if not label_smoothing:
+            if counted is None and reduction == "mean":
+                return mean_cross_entropy(z, target)
             losses = softmax_cross_entropy(z, target)
             losses = losses if counted is None else multiply(losses, counted)
             return _reduced("cross_entropy", losses, reduction, counted)
@@ -251,7 +254,8 @@ def binary_cross_entropy_with_logits(
             "probabilities, from 0 to 1. Map labels of -1 and 1 to 0 and 1."
         )
     # chain: what a weight of exactly 0 takes out stays out, even if it is infinite.
-    positive, negative = chain(t, softplus(-z)), chain(subtract(1, t), softplus(z))
+    with np.errstate(invalid="ignore"):  # 0 * inf, before it becomes 0
+        positive, negative = chain(t, softplus(-z)), chain(subtract(1, t), softplus(z))
     if pos_weight is not None:
         positive = multiply(positive, as_weights(who, pos_weight, z))
     losses = positive + negative

@@ -119,7 +119,8 @@ def as_weights(who: str, weight: Operand, like: Any) -> Array:
     values = data_of(as_operand("as_weights", weight)).astype(
         like.dtype if like.dtype.kind in "fO" else float
     )
-    if np.broadcast_shapes(values.shape, like.shape) != like.shape:
+    sizes = zip(values.shape[::-1], like.shape[::-1], strict=False)
+    if values.ndim > like.ndim or any(size not in (1, needed) for size, needed in sizes):
         raise ShapeError(
             f"{who}: a weight of shape {values.shape} was given; it must broadcast to {like.shape}."
         )

@@ -198,7 +198,7 @@ class Optimizer:
                     self.check(saved)
                 except (TypeError, ValueError) as error:
                     faults.append(f"group {i}: {error}")
-        for i, slots in state_dict["state"].items():
+        for i, slots in sorted(state_dict["state"].items(), key=lambda item: str(item[0])):
             faults += self._slot_faults(i, slots)
         return faults
 

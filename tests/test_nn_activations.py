@@ -1,0 +1,116 @@
+"""Activations as layers: each is its op with its options."""
+
+import copy
+import inspect
+import pickle
+
+import numpy as np
+import pytest
+
+import microgrid as mg
+from microgrid import nn
+from microgrid.nn.activations import Activation
+
+X = np.linspace(-4, 4, 24).reshape(4, 6).astype(np.float32)
+LAYERS = [
+    (nn.ReLU(), mg.relu),
+    (nn.LeakyReLU(0.3), lambda x: mg.leaky_relu(x, 0.3)),
+    (nn.ReLU6(), mg.relu6),
+    (nn.CReLU(axis=0), lambda x: mg.crelu(x, axis=0)),
+    (nn.Hardtanh(-2.0, 0.5), lambda x: mg.hardtanh(x, -2.0, 0.5)),
+    (nn.Hardsigmoid(), mg.hardsigmoid),
+    (nn.Softshrink(1.0), lambda x: mg.softshrink(x, 1.0)),
+    (nn.Maxout(3), lambda x: mg.maxout(x, 3)),
+    (nn.Sigmoid(), mg.sigmoid),
+    (nn.Tanh(), mg.tanh),
+    (nn.Softplus(), mg.softplus),
+    (nn.Softsign(), mg.softsign),
+    (nn.ELU(0.5), lambda x: mg.elu(x, 0.5)),
+    (nn.SELU(), mg.selu),
+    (nn.CELU(2.0), lambda x: mg.celu(x, 2.0)),
+    (nn.GELU(), mg.gelu),
+    (nn.GELU("tanh"), lambda x: mg.gelu(x, "tanh")),
+    (nn.SiLU(), mg.silu),
+    (nn.Mish(), mg.mish),
+    (nn.Hardswish(), mg.hardswish),
+    (nn.Softmax(axis=0), lambda x: mg.softmax(x, axis=0)),
+    (nn.LogSoftmax(), mg.log_softmax),
+]
+IDS = [type(layer).__name__ for layer, _ in LAYERS]
+
+
+@pytest.mark.parametrize(("layer", "op"), LAYERS, ids=IDS)
+def test_a_layer_is_its_op(layer, op):
+    x, twin = mg.tensor(X, requires_grad=True), mg.tensor(X, requires_grad=True)
+    y, expected = layer(x), op(twin)
+    assert y.dtype == np.float32
+    assert np.array_equal(y.data, expected.data)
+    weights = np.random.default_rng(0).normal(size=y.shape)
+    y.backward(weights)
+    expected.backward(weights)
+    assert np.array_equal(x.grad, twin.grad)
+
+
+@pytest.mark.parametrize("layer", [layer for layer, _ in LAYERS], ids=IDS)
+def test_layers_can_be_copied_and_shown(layer):
+    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert np.array_equal(twin(X), layer(X))
+        assert repr(twin) == repr(layer)
+    rebuilt = eval(repr(layer), vars(nn))
+    assert rebuilt.options == layer.options
+
+
+def test_every_activation_layer_is_tested_here():
+    layers = {
+        cls for cls in vars(nn).values() if inspect.isclass(cls) and issubclass(cls, Activation)
+    }
+    assert layers == {type(layer) for layer, _ in LAYERS}
+
+
+@pytest.mark.parametrize("name", nn.activations.NAMED)
+def test_every_name_works_in_a_dense_layer(name):
+    layer = nn.Dense(6, 4, activation=name, rng=0)
+    result = layer(X)
+    assert result.dtype == np.float32
+    expected = getattr(mg, name)(mg.matmul(X, layer.weight))
+    assert np.array_equal(result.data, expected.data)
+    assert repr(layer) == f"Dense(6, 4, activation={name})"
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: nn.Hardtanh(1, -1), lambda: nn.Softshrink(-1), lambda: nn.RReLU(1, 0)]
+)
+def test_options_that_make_no_sense_are_refused_at_once(make):
+    with pytest.raises(ValueError, match=r"was given|were given"):
+        make()
+
+
+# --- learned and random slopes -------------------------------------------------------------------
+
+
+def test_prelu_learns_its_slope():
+    layer = nn.PReLU()
+    assert layer.slope.tolist() == [0.25]
+    layer(mg.tensor([[-2.0, 3.0]])).sum().backward()
+    assert layer.slope.grad.tolist() == [-2.0]
+    assert layer([[-2.0, 3.0]]).dtype == np.float32
+    assert repr(layer) == "PReLU(1)"
+
+
+def test_prelu_with_a_slope_per_feature():
+    layer = nn.PReLU(2, init=0.5)
+    layer.slope.data = [0.5, 0.1]
+    assert layer(np.array([[-2.0, -10.0]])).tolist() == [[-1.0, -1.0]]
+
+
+def test_rrelu_draws_in_training_only():
+    layer = nn.RReLU(0.1, 0.3, rng=0)
+    x = -np.ones((1000,), np.float32)
+    slopes = -layer(x)
+    assert slopes.dtype == np.float32
+    assert 0.1 <= slopes.min() < 0.11
+    assert 0.29 < slopes.max() <= 0.3
+    assert not np.array_equal(slopes, -layer(x))
+    assert np.array_equal(nn.RReLU(0.1, 0.3, rng=0)(x), -slopes)
+    np.testing.assert_allclose(layer.eval()(x), -0.2, rtol=1e-6)  # float32
+    assert layer(mg.tensor([2.0])).tolist() == [2.0]
