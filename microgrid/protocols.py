@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 
-from .core import Tensor
+from .core import Operand, Tensor
 from .creation import ones_like, zeros_like
-from .errors import DtypeError
 from .ops import PUBLIC
 
 # Questions about values and shapes, whose answers are no Tensors.
@@ -20,20 +21,30 @@ _QUESTIONS = {
     np.any, np.all, np.count_nonzero, np.nonzero,
 }  # fmt: skip
 
+
+def _norm(x: Operand, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:  # noqa: A002
+    if ord is not None and (np.ndim(x) if axis is None else np.size(axis)) != 1:
+        raise TypeError(
+            f"numpy.linalg.norm: ord={ord!r} was given for a matrix; only norms of vectors have a "
+            "gradient. Use microgrid.norm, which takes all elements of its axes as one vector."
+        )
+    return PUBLIC["norm"](x, ord, axis, keepdims)
+
+
 # NumPy's names for what microgrid calls otherwise.
 _ALIASES: dict[str, Callable[..., Any]] = {
+    "linalg.norm": _norm,
     "amax": PUBLIC["max"],
     "amin": PUBLIC["min"],
     "zeros_like": zeros_like,
     "ones_like": ones_like,
 }
 
-# The words in which NumPy passes on what was left at its default.
-_DEFAULTS = {"dtype": None, "out": None, "where": (True, np._NoValue), "initial": np._NoValue}
-
-
-def _supported() -> str:
-    return "microgrid's ops, see microgrid.OPS"
+# What NumPy's functions take and microgrid's do not, with the values that ask for nothing.
+_DEFAULTS: dict[str, tuple[Any, ...]] = {
+    "dtype": (None,), "out": (None,), "where": (True, np._NoValue), "initial": (np._NoValue,),
+    "mode": ("raise", "constant"), "order": ("C", "K"), "subok": (False,),
+}  # fmt: skip
 
 
 def array_ufunc(
@@ -47,9 +58,9 @@ def array_ufunc(
     name = f"numpy.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
     if out is not None:
         raise TypeError(
-            f"{name}: a result computed from a Tensor was to be written into an array "
-            "(out=, or array += tensor), which would lose its graph. Write array = array + tensor, or "
-            "use tensor.numpy()."
+            f"{name}: a result computed from a Tensor was to be written into an array (out=, or "
+            "array += tensor), which would lose its graph. Write array = array + tensor, or use "
+            "tensor.numpy()."
         )
     op = PUBLIC.get(ufunc.__name__)
     if method != "__call__" or op is None or kwargs:
@@ -71,23 +82,48 @@ def array_function(
     """
     if func in _QUESTIONS:
         return func(*_as_arrays(args), **{key: _as_arrays(value) for key, value in kwargs.items()})
-    op = _ALIASES.get(func.__name__) or PUBLIC.get(func.__name__)
-    given = {key: value for key, value in kwargs.items() if not _is_default(key, value)}
-    if op is None or "out" in given:
-        raise TypeError(_unsupported(f"numpy.{func.__name__}", given))
+    name = f"{func.__module__}.{func.__name__}"
+    op = _ALIASES.get(name.removeprefix("numpy.")) or PUBLIC.get(func.__name__)
+    if op is None or func.__module__ not in ("numpy", "numpy.linalg"):
+        raise TypeError(_unsupported(name, kwargs))
+    data, given, unknown = _translate(func, op, args, kwargs)
+    if unknown:
+        raise TypeError(_unsupported(name, unknown))
+    return op(*data, **given)
+
+
+def _translate(
+    func: Callable[..., Any], op: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
+    """Return the arguments of NumPy's func as those of op, and the ones that op does not take."""
+    taken = inspect.signature(op).parameters
+    keywords = {n for n, p in taken.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    data, named = [], dict(kwargs)
+    for name, value in zip_longest(_names(func)[: len(args)], args):
+        if name in keywords or name in _DEFAULTS:
+            named[name] = value
+        else:
+            data.append(value)
+    for name in [n for n in named if n in taken and n not in keywords]:
+        data.append(named.pop(name))  # transpose(x, *axes), given as axes=
+    given = {n: value for n, value in named.items() if n in keywords}
+    unknown = {n: v for n, v in named.items() if n not in keywords and not _is_default(n, v)}
+    return data, given, unknown
+
+
+def _names(func: Callable[..., Any]) -> list[str]:
     try:
-        return op(*args, **given)
-    except TypeError as error:
-        if isinstance(error, DtypeError) or not given:
-            raise
-        raise TypeError(_unsupported(f"numpy.{func.__name__}", given)) from error
+        parameters = inspect.signature(func).parameters.values()
+    except ValueError:  # a function in C, before NumPy 2.4
+        return []
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
 
 
-def _is_default(key: str, value: Any) -> bool:
-    if key not in _DEFAULTS:
-        return False
-    default = _DEFAULTS[key]
-    return any(value is d for d in (default if isinstance(default, tuple) else (default,)))
+def _is_default(name: str, value: Any) -> bool:
+    return any(
+        value is default or (isinstance(value, str) and value == default)
+        for default in _DEFAULTS.get(name, ())
+    )
 
 
 def _as_arrays(x: Any) -> Any:
@@ -97,7 +133,7 @@ def _as_arrays(x: Any) -> Any:
 
 
 def _unsupported(name: str, kwargs: dict[str, Any]) -> str:
-    short = name.removeprefix("numpy.").split(".")[0]
+    short = name.removeprefix("numpy.").removeprefix("linalg.")
     with_ = f" with {', '.join(kwargs)}" if kwargs else ""
     there = PUBLIC.get(short)
     instead = f"Use microgrid.{short}" if there else "Compose it of the ops in microgrid.OPS"

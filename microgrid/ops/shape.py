@@ -49,7 +49,7 @@ _reshape = _view(
     "reshape",
     "The same elements in another shape, last axis fastest.",
     "x.reshape(shape)",
-    np.reshape,
+    lambda x, shape: x.reshape(shape),  # np.reshape calls it newshape before NumPy 2.1
     lambda g, y, x, shape: reshape(g, x.shape),
     lambda shape: [{"shape": (math.prod(shape),)}, {"shape": (1, *shape)}, {"shape": shape[::-1]}],
     lambda x, shape: np.fromiter(x.flat, x.dtype, x.size).reshape(shape),
