@@ -1,5 +1,4 @@
 import configparser
-import doctest
 import re
 import subprocess
 import sys
@@ -12,20 +11,12 @@ import microgrid as mg
 from microgrid import plot
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
 
 def setup():
     parsed = configparser.ConfigParser()
     parsed.read(ROOT / "setup.cfg")
     return parsed
-
-
-def blocks(page, language):
-    """Return the fenced blocks in a language, each after as many empty lines as stand above it."""
-    text = page.read_text(encoding="utf-8")
-    found = re.finditer(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
-    return [(text.count("\n", 0, block.start(1)), block[1]) for block in found]
 
 
 # --- metadata ------------------------------------------------------------------------------------
@@ -77,11 +68,12 @@ def test_the_digits_are_small_and_credited():
         assert needed in credit
 
 
-# --- the README and the docs ---------------------------------------------------------------------
+# --- the README and CI ---------------------------------------------------------------------------
 
 
 def test_the_first_two_commands_of_the_readme_run_the_job_and_the_tests():
-    (_, run), (_, test) = blocks(ROOT / "README.md", "sh")[:2]
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    run, test = re.findall(r"^```sh\n(.*?)^```$", text, re.M | re.S)[:2]
     assert run == "python -m pip install . && python -m microgrid\n"
     assert test == "python -m pip install '.[test]' && python -m pytest -q\n"
 
@@ -90,27 +82,3 @@ def test_ci_is_a_valid_script_that_runs_the_readme():
     script = ROOT / ".ci" / "run"
     subprocess.run(["bash", "-n", str(script)], check=True)
     assert "README.md" in script.read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_python_code_of_a_page_runs(page, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    names = {"__name__": page.stem}
-    for line, code in blocks(page, "python"):
-        if ">>>" not in code:
-            exec(compile("\n" * line + code, str(page), "exec"), names)
-            continue
-        example = doctest.DocTestParser().get_doctest(code, names, page.name, str(page), line)
-        runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
-        report = []
-        runner.run(example, out=report.append, clear_globs=False)
-        assert not runner.failures, "".join(report)
-        names = example.globs
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_links_of_a_page_lead_to_files(page):
-    text = page.read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
-        if not target.startswith("http"):
-            assert (page.parent / target).exists(), target
