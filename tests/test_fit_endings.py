@@ -39,7 +39,11 @@ def train(model=None, x=X, y=Y, *, lr=0.1, **options):
 @pytest.mark.parametrize(
     ("loss", "error", "message"),
     [
-        (lambda p, y: 1.0, TypeError, "fit: the loss returned a float; it must return a Tensor."),
+        (
+            lambda p, y: 1.0,
+            TypeError,
+            "fit: the loss returned type float; it must return a Tensor.",
+        ),
         (
             lambda p, y: p.sum(axis=1),
             ShapeError,

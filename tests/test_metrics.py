@@ -85,7 +85,7 @@ def test_metrics_by_name_and_as_functions():
             "fit: the metric 'accurracy' is not known; the names are accura",
         ),
         (["mse", mse], ValueError, "fit: the name 'mse' stands for two results. Rename a metric."),
-        ([3], TypeError, "fit: a int was given as a metric; it needs a name or a function"),
+        ([3], TypeError, "fit: a metric of type int was given; it needs a name or a function"),
     ],
 )
 def test_metrics_that_make_no_sense(metrics, error, message):

@@ -142,7 +142,7 @@ def test_the_parameters_of_an_activation_layer_are_found():
         ((0, 2), {}, ValueError, "Dense: in_features=0 was given; it must be at least 1."),
         ((2, 2.0), {}, TypeError, "Dense: out_features=2.0 was given; it must be an integer."),
         ((2, 2), {"activation": "rely"}, ValueError, "Dense: the activation 'rely' is not known"),
-        ((2, 2), {"activation": 3}, TypeError, "Dense: a int was given as the activation"),
+        ((2, 2), {"activation": 3}, TypeError, "Dense: the activation given is of type int"),
         ((2, 2), {"init": "he"}, ValueError, "Dense: init='he' is not known; the names are auto,"),
         (
             (2, 2),
@@ -188,7 +188,7 @@ def test_an_empty_sequential_is_the_identity():
 
 def test_what_cannot_be_called_is_no_layer():
     with pytest.raises(
-        TypeError, match=r"^Sequential: a int was given as layer 1; it needs Modules"
+        TypeError, match=r"^Sequential: layer 1 given is of type int; it needs Modules"
     ):
         Sequential(Dense(1, 1), 3)
 

@@ -220,8 +220,8 @@ P = mg.tensor([1.0], requires_grad=True)
         ([], ValueError, "SGD: no parameters were given. Pass model.parameters()"),
         (P, TypeError, "SGD: one Tensor was given; params is an iterable of Tensors or of groups."),
         ({"a": P}, TypeError, "SGD: one dict was given;"),
-        ([np.ones(1)], TypeError, "SGD: a ndarray was given as a parameter; it needs Tensors."),
-        ([("a", P)], TypeError, "SGD: a tuple was given as a parameter; it needs Tensors."),
+        ([np.ones(1)], TypeError, "SGD: a parameter of type ndarray was given; it needs Tensors."),
+        ([("a", P)], TypeError, "SGD: a parameter of type tuple was given; it needs Tensors."),
         ([P, P], ValueError, "SGD: a parameter of shape (1,) was given twice;"),
         (
             [{"params": [P]}, {"params": [P]}],
@@ -229,8 +229,8 @@ P = mg.tensor([1.0], requires_grad=True)
             "SGD: a parameter of shape (1,) was given",
         ),
         ([{"params": []}], ValueError, "SGD: a group has no parameters."),
-        ([{"lr": 1}], TypeError, "SGD: a dict was given as a group;"),
-        ([{"params": [P]}, P], TypeError, "SGD: a Tensor was given as a group;"),
+        ([{"lr": 1}], TypeError, "SGD: a group of type dict was given;"),
+        ([{"params": [P]}, P], TypeError, "SGD: a group of type Tensor was given;"),
         ([{"params": [P], "rate": 1}], ValueError, "SGD: a group sets rate; the settings are lr,"),
         ([{"params": [P], "lr": -1}], ValueError, "SGD: lr=-1 was given;"),
         (

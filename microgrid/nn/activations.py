@@ -269,8 +269,8 @@ def named_activation(who: str, activation: str | Callable[..., Any] | None) -> A
         return activation
     if not isinstance(activation, str):
         raise TypeError(
-            f"{who}: a {type(activation).__name__} was given as the activation; it needs a name, a "
-            "function, or a layer."
+            f"{who}: the activation given is of type {type(activation).__name__}; it needs a name, "
+            "a function, or a layer."
         )
     if activation in NONE:
         return None

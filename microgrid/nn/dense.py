@@ -146,7 +146,7 @@ class Sequential(Module):
         for i, layer in enumerate(given):
             if not callable(layer):
                 raise TypeError(
-                    f"Sequential: a {type(layer).__name__} was given as layer {i}; it needs "
+                    f"Sequential: layer {i} given is of type {type(layer).__name__}; it needs "
                     "Modules or functions. Pass the layers themselves."
                 )
         self.layers: list[Callable[..., Any]] = list(given)

@@ -76,7 +76,7 @@ class Optimizer:
         """Take a further group of parameters, as the constructor does."""
         if not isinstance(group, Mapping) or "params" not in group:
             raise TypeError(
-                f"{self._name}: a {type(group).__name__} was given as a group; a group is a dict "
+                f"{self._name}: a group of type {type(group).__name__} was given; it needs a dict "
                 'with "params" and the settings that differ from the defaults.'
             )
         members = group["params"]
@@ -101,8 +101,8 @@ class Optimizer:
     def _check_parameter(self, p: Any, taken: set[int]) -> None:
         if not isinstance(p, Tensor):
             raise TypeError(
-                f"{self._name}: a {type(p).__name__} was given as a parameter; it needs Tensors. "
-                "Pass model.parameters(), not names or arrays."
+                f"{self._name}: a parameter of type {type(p).__name__} was given; it needs "
+                "Tensors. Pass model.parameters(), not names or arrays."
             )
         if not p.is_leaf:
             raise GraphError(

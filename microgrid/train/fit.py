@@ -321,7 +321,7 @@ def _dtype_of(who: str, model: Module) -> np.dtype[Any]:
     """Return the dtype of the model's first parameter, to which inputs are cast."""
     if not isinstance(model, Module):
         raise TypeError(
-            f"{who}: a {type(model).__name__} was given as the model; it needs a Module. "
+            f"{who}: the model given is of type {type(model).__name__}; it needs a Module. "
             "Subclass mg.nn.Module, or use Sequential."
         )
     return next((p.dtype for p in model.parameters()), np.dtype(np.float32))
@@ -330,7 +330,7 @@ def _dtype_of(who: str, model: Module) -> np.dtype[Any]:
 def _value(who: str, loss: Any) -> float:
     if not isinstance(loss, Tensor):
         raise TypeError(
-            f"{who}: the loss returned a {type(loss).__name__}; it must return a Tensor. "
+            f"{who}: the loss returned type {type(loss).__name__}; it must return a Tensor. "
             "Compute it with operations on the prediction."
         )
     if loss.size != 1:

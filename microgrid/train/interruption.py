@@ -26,9 +26,9 @@ class Interruption:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._installed:
+        if self._installed and signal.getsignal(signal.SIGINT) == self._receive:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            self._installed = False
+        self._installed = False
 
     def release(self) -> None:
         """End the holding; raise the KeyboardInterrupt that waited, if there is one."""

@@ -85,7 +85,7 @@ def named_metrics(who: str, metrics: str | Metric | Sequence[str | Metric]) -> d
             name, function = getattr(metric, "__name__", type(metric).__name__), metric
         else:
             raise TypeError(
-                f"{who}: a {type(metric).__name__} was given as a metric; it needs a name or a "
+                f"{who}: a metric of type {type(metric).__name__} was given; it needs a name or a "
                 "function of (prediction, target)."
             )
         if name in found or name == "loss":

@@ -40,8 +40,8 @@ def named_loss(who: str, loss: str | Loss) -> Loss:
         return found
     if not callable(loss):
         raise TypeError(
-            f"{who}: a {type(loss).__name__} was given as the loss; it needs a name or a function "
-            "of (prediction, target)."
+            f"{who}: the loss given is of type {type(loss).__name__}; it needs a name or a "
+            "function of (prediction, target)."
         )
     return loss
 
@@ -65,8 +65,8 @@ def named_optimizer(who: str, optimizer: str | Optimizer, model: nn.Module) -> O
         return made
     if not isinstance(optimizer, Optimizer):
         raise TypeError(
-            f"{who}: a {type(optimizer).__name__} was given as the optimizer; it needs a name or "
-            "an object such as SGD(model.parameters(), lr=0.1)."
+            f"{who}: the optimizer given is of type {type(optimizer).__name__}; it needs a name "
+            "or an object such as SGD(model.parameters(), lr=0.1)."
         )
     ours = {id(p) for p in trained}
     if not any(id(p) in ours for group in optimizer.param_groups for p in group["params"]):
