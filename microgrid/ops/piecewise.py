@@ -89,7 +89,7 @@ sign = Op(
     formula="1 if x > 0, -1 if x < 0, 0 at 0",
     kernel=np.sign,
     # nan at nan, as a constant: x itself would have a slope there.
-    vjps=(lambda g, y, x: where(x == x, 0, direction(x)),),
+    vjps=(lambda g, y, x: chain(g, where(x == x, 0, direction(x))),),
     domains=(ANY,),
     reference=lambda x: (x > 0) - (x < 0),
     in_place=True,
