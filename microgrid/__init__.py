@@ -75,6 +75,7 @@ from .ops import max as max
 from .ops import maximum as maximum
 from .ops import maxout as maxout
 from .ops import mean as mean
+from .ops import mean_cross_entropy as mean_cross_entropy
 from .ops import mean_squared_error as mean_squared_error
 from .ops import min as min
 from .ops import minimum as minimum

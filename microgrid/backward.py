@@ -11,6 +11,7 @@ from operator import attrgetter
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from .arrays import Array, as_array, into
 from .core import Op, Operand, Tensor, wrap
@@ -194,32 +195,36 @@ def _propagate(
         if g is None:
             continue
         inputs: Any = node.inputs
-        values = inputs if record else [x._data for x in inputs]
-        y = node if record else node._data
-        for x, rule in zip(inputs, op.rules(len(inputs)), strict=True):
-            if rule is None or not x._requires_grad:
+        rules = op.rules(len(inputs)) if op.arity is None else op.vjps
+        values, y = (inputs, node) if record else ([x._data for x in inputs], node._data)
+        for x, rule in zip(inputs, rules):  # noqa: B905  their numbers agree
+            if not x._requires_grad or rule is None:
                 continue
             gx = rule(g, y, *values, **node.params)
             if record:
                 gx = gx if isinstance(gx, Tensor) else wrap(np.asarray(gx))
-            elif type(gx) is not np.ndarray:
+            elif type(gx) is not ndarray:
                 gx = np.asarray(gx)
             data = x._data
             if gx.shape != data.shape:
                 gx = sum_to(gx, shape=data.shape)
-            if gx.dtype != data.dtype:
+            if gx.dtype is not data.dtype and gx.dtype != data.dtype:
                 gx = gx.astype(data.dtype)
-            if x in grads:
-                gx = grads[x] + gx
+            known = grads.get(x)
+            if known is not None:
+                gx = known + gx
             elif x.op is None and not record:
                 gx = _owned(gx, g, node._data, values)
-            grads[x] = gx if record or type(gx) is np.ndarray else np.asarray(gx, data.dtype)
+            grads[x] = gx if record or type(gx) is ndarray else np.asarray(gx, data.dtype)
 
 
 def _owned(gx: Array, g: Array, y: Array, values: Sequence[Array]) -> Array:
     """Return gx in memory of its own: a rule may return g, the result, an input, or a view."""
-    if gx is g or gx is y or gx.base is not None or any(gx is value for value in values):
+    if gx is g or gx is y or gx.base is not None:
         return gx.copy()
+    for value in values:
+        if gx is value:
+            return gx.copy()
     return gx
 
 

@@ -15,6 +15,7 @@ from numbers import Number
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
+from numpy import ndarray
 from numpy.typing import ArrayLike, DTypeLike
 
 from .arrays import Array, as_array, as_arrays, as_input, check_can_carry_gradient
@@ -48,10 +49,16 @@ class Op(Record):
 
     def __call__(self, *inputs: Any, **params: Any) -> Tensor:
         """Run the op: the one way in, for users, rules and layers alike."""
-        if self.arity is not None and len(inputs) != self.arity:
+        if len(inputs) != self.arity and self.arity is not None:
             raise TypeError(f"{self.name}: {len(inputs)} inputs were given; it takes {self.arity}.")
+        for x in inputs:
+            if type(x) is not ndarray:
+                break
+        else:  # arrays only, as in a backward pass: the shortest way
+            plain: Any = self._run(inputs, params)
+            return plain if plain.ndim else plain[()]  # type: ignore[no-any-return]
         arrays: list[Any] = []
-        tensors = numbers = 0
+        tensors = 0
         wanted = False
         for x in inputs:
             if isinstance(x, Tensor):
@@ -59,10 +66,9 @@ class Op(Record):
                 wanted = wanted or x._requires_grad
                 arrays.append(x._data)
             else:
-                numbers += type(x) is not np.ndarray
                 arrays.append(x)
         if not tensors:
-            return self._on_arrays(inputs, params, numbers)  # type: ignore[no-any-return]
+            return self._on_numbers(inputs, params)  # type: ignore[no-any-return]
         record = wanted and self.has_gradient and is_recording.get()
         if tensors < len(inputs):
             arrays = as_arrays(self.name, arrays)
@@ -72,7 +78,7 @@ class Op(Record):
             )
         data = self._run(arrays, params)
         # Outside a graph nothing knows that a view changes with its base: a leaf owns its memory.
-        if self.view and not record and data.base is not None:
+        if self.view and not record:
             data = data.copy()
         y = wrap(data)
         if record:
@@ -89,11 +95,11 @@ class Op(Record):
                 raise
             raise ShapeError(misfit) from error
         # NumPy returns scalars from 0-d ufunc calls; a Tensor's data is always an array.
-        return data if type(data) is np.ndarray else _as_data(data, arrays)
+        return data if type(data) is ndarray else _as_data(data, arrays)
 
-    def _on_arrays(self, inputs: Sequence[Any], params: dict[str, Any], numbers: int) -> Any:
+    def _on_numbers(self, inputs: Sequence[Any], params: dict[str, Any]) -> Any:
         """Return what NumPy would: an array or a scalar, for Python numbers a Python number."""
-        y = self._run(as_arrays(self.name, inputs) if numbers else inputs, params)
+        y = self._run(as_arrays(self.name, inputs), params)
         if y.ndim:
             return y
         python = all(isinstance(x, Number) and not isinstance(x, np.generic) for x in inputs)

@@ -55,6 +55,7 @@ from .linear import dot as dot
 from .linear import einsum as einsum
 from .linear import matmul as matmul
 from .linear import outer as outer
+from .loss import mean_cross_entropy as mean_cross_entropy
 from .loss import mean_squared_error as mean_squared_error
 from .piecewise import absolute as absolute
 from .piecewise import hardsigmoid as hardsigmoid

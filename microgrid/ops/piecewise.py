@@ -60,13 +60,30 @@ direction = Op(
     private=True,
 )
 
+
+def _pass_where_positive(g: Array, y: Array, out: Array | None = None) -> Any:
+    return chain.kernel(g, np.sign(y), out=out)
+
+
+gate = Op(
+    name="gate",
+    doc="g where y is positive, 0 where it is 0: the rule of relu, whose result is never negative.",
+    kernel=_pass_where_positive,
+    vjps=(lambda g, y, a, b: gate(g, b), None),
+    domains=(ANY, Domain(0.5, 3.0, include=(0.0, 1.0))),
+    signature="(),()->()",
+    reference=lambda g, y: g if y > 0 else 0,
+    formula="g if y > 0, 0 if y = 0",
+    private=True,
+)
+
 relu = _piecewise(
     name="relu",
     doc="The rectified linear unit. The slope at the kink x = 0 is 0.",
     formula="max(x, 0)",
     kernel=lambda x, out=None: np.maximum(x, 0, out=out),
     # y, not x: the slope is the same, 0 or 1 or nan, and x may die early.
-    rule=lambda g, y, x: chain(g, direction(y)),
+    rule=lambda g, y, x: gate(g, y),
     pieces=lambda: Pieces(knots=(0,), slopes=(0, 1)),
     reference=lambda x: x if x > 0 else 0,
     in_place=True,

@@ -62,7 +62,9 @@ def _softmax(x: Array, out: Array | None = None, *, axis: Axes) -> Any:
         return np.divide(weights, np.add.reduce(weights, axis=axis, keepdims=True), out=out)
 
 
-def _softmax_rule(g: Any, y: Any, x: Any, *, axis: Axes) -> Any:
+def softmax_rule(g: Any, y: Any, axis: Axes | None = None) -> Any:
+    """Return the rule of softmax along `axis`, by default the last, from its result y."""
+    axis = (y.ndim - 1,) if axis is None else axis
     return chain(y, g - sum_over(chain(g, y), axis=axis, keepdims=True))
 
 
@@ -70,7 +72,7 @@ _softmax_over: Op = Op(
     name="softmax",
     doc="Positive weights along an axis that sum to 1, in the ratio of the exponentials.",
     kernel=_softmax,
-    vjps=(_softmax_rule,),
+    vjps=(lambda g, y, x, axis: softmax_rule(g, y, axis),),
     domains=(ANY,),
     signature="(...)->(...)",
     params=lambda shape: [{"axis": (i,)} for i in range(len(shape))],
