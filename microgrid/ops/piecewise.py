@@ -137,7 +137,7 @@ _hardtanh = _piecewise(
     name="hardtanh",
     doc="x, held between two bounds. The slope at the bounds is 0.",
     formula="min(max(x, min_val), max_val)",
-    kernel=lambda x, out=None, *, min_val, max_val: np.clip(x, min_val, max_val, out=out),
+    kernel=lambda x, out=None, *, min_val, max_val: _hold(x, out, min_val, max_val),
     pieces=lambda min_val, max_val: _band(min_val, max_val),
     params=lambda shape: [{"min_val": -1.0, "max_val": 1.0}, {"min_val": -0.5, "max_val": 3.0}],
     reference=lambda x, min_val, max_val: min(max(x, min_val), max_val),
@@ -325,7 +325,7 @@ def rrelu(
 
 
 def _leak(x: Array, out: Array | None, slope: float) -> Any:
-    if 0 < slope <= 1:
+    if 0 < slope <= 1 and not x.dtype.hasobject:  # a float slope would make Fractions floats
         return np.maximum(x, slope * x, out=out)
     return evaluate(x, Pieces((0,), (slope, 1)), out)
 
@@ -342,9 +342,11 @@ def _band(low: float | None, high: float | None) -> Pieces:
 
 
 def _hold(x: Array, out: Array | None, low: float | None, high: float | None) -> Any:
-    if high is None:
-        return np.positive(x, out=out) if low is None else np.maximum(x, low, out=out)
-    return np.minimum(x if low is None else np.maximum(x, low), high, out=out)
+    if x.dtype.hasobject:  # a float bound would make Fractions floats
+        return evaluate(x, _band(low, high), out)
+    if low is None and high is None:
+        return np.positive(x, out=out)
+    return np.clip(x, low, high, out=out)
 
 
 def _hold_number(x: float, low: float | None, high: float | None) -> float:

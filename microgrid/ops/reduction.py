@@ -6,6 +6,7 @@ The records take axes that are normalised already, as a tuple; the functions tak
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -56,16 +57,20 @@ def mean_kernel(x: Array, out: Array | None = None, *, axis: Axes, keepdims: boo
     wide: Any = np.float32 if x.dtype == np.float16 else None
     with np.errstate(all="ignore"):
         total = np.sum(x, axis=axis, keepdims=keepdims, dtype=wide)
-        y = np.asarray(total / count(x.shape, axis))
+        y = np.asarray(total / divisor(count(x.shape, axis), x.dtype))
     return into(out, y.astype(x.dtype if x.dtype.kind in "fO" else np.float64, copy=False))
 
 
 def _mean_rule(g: Any, y: Any, x: Any, *, axis: Axes, keepdims: bool) -> Any:
     kept = keep_dims(g, x.shape, axis)
-    n: Any = count(x.shape, axis) or 1
-    if x.dtype == np.float16:
-        n = np.float32(n)  # as a half, 70 000 is infinite
-    return broadcast_to(kept / n, shape=x.shape)
+    return broadcast_to(kept / divisor(count(x.shape, axis) or 1, x.dtype), shape=x.shape)
+
+
+def divisor(n: int, dtype: np.dtype[Any]) -> Any:
+    """Return n as a number that may divide values of this dtype without harm."""
+    if dtype == np.float16:
+        return np.float32(n)  # as a half, 70 000 is infinite
+    return Fraction(n) if dtype.hasobject and n else n  # 1 / n would be a float
 
 
 _mean = Op(
