@@ -344,9 +344,10 @@ def _band(low: float | None, high: float | None) -> Pieces:
 def _hold(x: Array, out: Array | None, low: float | None, high: float | None) -> Any:
     if x.dtype.hasobject:  # a float bound would make Fractions floats
         return evaluate(x, _band(low, high), out)
-    if low is None and high is None:
-        return np.positive(x, out=out)
-    return np.clip(x, low, high, out=out)
+    if high is None:
+        return np.positive(x, out=out) if low is None else np.maximum(x, low, out=out)
+    # Not np.clip, which takes longer on small arrays.
+    return np.minimum(x if low is None else np.maximum(x, low), high, out=out)
 
 
 def _hold_number(x: float, low: float | None, high: float | None) -> float:
