@@ -101,10 +101,11 @@ def environment(threads: int) -> dict[str, str]:
     return os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)) | {"PYTHONPATH": path}
 
 
-def run_fresh(code: str, threads: int = 1) -> Any:
-    """Run `code` in a process of its own and return what it printed, read as JSON."""
+def run_fresh(code: str, **variables: str) -> Any:
+    """Run `code` in a process of its own, on one thread; return what it printed, read as JSON."""
+    command = [sys.executable, "-c", code]
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment(threads), stdout=subprocess.PIPE, text=True
+        command, env=environment(1) | variables, stdout=subprocess.PIPE, text=True
     )
     if done.returncode:
         raise SystemExit(f"{code!r} ended with status {done.returncode}.")
