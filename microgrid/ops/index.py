@@ -259,7 +259,7 @@ def take_along_axis(x: Operand, indices: Operand, axis: int) -> Tensor:
 
     Raises:
         IndexError: an index is out of range.
-        ShapeError: the numbers of dimensions differ.
+        ShapeError: the numbers of dimensions differ, or sizes in another axis.
 
     >>> from microgrid import take_along_axis
     >>> take_along_axis([[10, 20], [30, 40]], [[1], [0]], axis=1)
@@ -268,15 +268,17 @@ def take_along_axis(x: Operand, indices: Operand, axis: int) -> Tensor:
     """
     t = as_operand("take_along_axis", x)
     places = as_operand("take_along_axis", indices)
-    if t.ndim != places.ndim:
+    place = normalise("take_along_axis", axis, t)[0]
+    rest = [s[:place] + (1,) + s[place + 1 :] for s in (t.shape, places.shape)]
+    try:
+        if t.ndim != places.ndim:
+            raise ValueError
+        shape = np.broadcast_shapes(*rest)
+    except ValueError:
         raise ShapeError(
-            f"take_along_axis: shapes {t.shape} and {places.shape} differ in their number of "
-            "dimensions; it must be the same. Use expand_dims()."
-        )
-    place = normalise("take_along_axis", axis, x)[0]
-    shape = np.broadcast_shapes(
-        *(tuple(1 if i == place else n for i, n in enumerate(s)) for s in (t.shape, places.shape))
-    )
+            f"take_along_axis: shapes {t.shape} and {places.shape} do not broadcast together but for "
+            f"axis {axis}; they need as many dimensions. Use expand_dims()."
+        ) from None
     t = broadcast_to(t, [n if i != place else t.shape[place] for i, n in enumerate(shape)])
     places = broadcast_to(
         places, [n if i != place else places.shape[place] for i, n in enumerate(shape)]

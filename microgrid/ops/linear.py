@@ -91,12 +91,14 @@ def _times_ones(g: Any) -> Any:
 
 def _affine_bias(g: Any, y: Any, x: Any, weight: Any, bias: Any) -> Any:
     # A product with ones takes a fraction of the time of a sum over the rows.
-    return _times_ones(g) if g.ndim == 2 else g
+    return _times_ones(g) if g.ndim == 2 and bias.ndim == 1 else g
 
 
 def _affine(x: Array, weight: Array, bias: Array, out: Array | None = None) -> Any:
     y = _matmul(x, weight, out)
-    return np.add(y, bias, out=y if y.dtype == bias.dtype else out)
+    if out is None and y.dtype != bias.dtype:
+        y = np.asarray(y, np.result_type(y, bias))
+    return np.add(y, bias, out=y)  # in place, so a bias that would stretch the result is an error
 
 
 affine = Op(
@@ -231,10 +233,16 @@ def _on_diagonal(gx: Any, wanted: str, mine: str, sizes: dict[str, int]) -> Any:
     return _einsum(gx, *eyes, subscripts=f"{','.join(terms)}->{placed}")
 
 
+def _einsum_kernel(*xs: Array, out: Array | None = None, subscripts: str) -> Any:
+    y = np.einsum(subscripts, *xs)
+    # Of one operand it may be a view, and only an op that declares it may return one.
+    return into(out, np.array(y) if len(xs) == 1 else y)
+
+
 _einsum = Op(
     name="einsum",
     doc="Einstein's summation: products of elements, summed over the letters that the result lacks.",
-    kernel=lambda *xs, out=None, subscripts: into(out, np.einsum(subscripts, *xs)),
+    kernel=_einsum_kernel,
     vjps=EachInput(_einsum_rule),
     domains=(ANY,),
     signature="(...)->(...)",

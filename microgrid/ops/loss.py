@@ -9,6 +9,7 @@ import numpy as np
 
 from ..arrays import Array, into
 from ..core import Op
+from ..errors import ShapeError
 from ..record import Domain
 from .arithmetic import ANY, chain
 from .linear import ones
@@ -17,6 +18,11 @@ from .softmax import softmax, softmax_cross_entropy, softmax_rule
 
 
 def _mean_square(a: Array, b: Array, out: Array | None = None) -> Any:
+    if a.shape != b.shape:
+        raise ShapeError(
+            f"mean_squared_error: shapes {a.shape} and {b.shape} were given; they must be equal. "
+            "Reshape one of them."
+        )
     with np.errstate(all="ignore"):
         d = np.subtract(a, b)
         if d.dtype == np.float16:  # the sum of squares overflows long before their mean
