@@ -221,8 +221,7 @@ def test_ctrl_c_ends_with_what_was_reached_and_status_130():
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     with running:
-        while not running.stdout.readline().startswith("epoch"):
-            pass
+        next(line for line in running.stdout if line.startswith("epoch"))
         running.send_signal(signal.SIGINT)
         output, errors = running.communicate(timeout=60)
     assert accuracy_of(output) > 0.1
