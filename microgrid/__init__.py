@@ -75,7 +75,6 @@ from .ops import max as max
 from .ops import maximum as maximum
 from .ops import maxout as maxout
 from .ops import mean as mean
-from .ops import mean_cross_entropy as mean_cross_entropy
 from .ops import mean_squared_error as mean_squared_error
 from .ops import min as min
 from .ops import minimum as minimum
@@ -103,7 +102,6 @@ from .ops import sign as sign
 from .ops import silu as silu
 from .ops import sin as sin
 from .ops import softmax as softmax
-from .ops import softmax_cross_entropy as softmax_cross_entropy
 from .ops import softplus as softplus
 from .ops import softshrink as softshrink
 from .ops import softsign as softsign

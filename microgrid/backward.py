@@ -52,8 +52,10 @@ def backward(result: Tensor, gradient: Operand | None = None, retain_graph: bool
     with np.errstate(all="ignore"):
         _propagate(order, grads)
         # Collect, then commit: an error above leaves every .grad as it was.
-        sums = [(x, g if x.grad is None else np.asarray(x.grad + g, g.dtype)) for x, g in grads.items()]
-    for leaf, total in sums:
+        for leaf, g in grads.items():
+            if leaf.grad is not None:
+                grads[leaf] = np.asarray(leaf.grad + g, g.dtype)
+    for leaf, total in grads.items():
         leaf.grad = total
     if not retain_graph:
         for node in order:
@@ -137,7 +139,7 @@ def _in_memory_of_their_own(grads: dict[Tensor, Any], xs: Sequence[Tensor]) -> l
 
 
 def _ancestors(who: str, result: Tensor) -> list[Tensor]:
-    """Return all that `result` was computed from and that requires a gradient, newest first."""
+    """Return the results that `result` was computed from, itself included, newest first."""
     seen = {result}
     stack = [result]
     while stack:
@@ -154,7 +156,7 @@ def _ancestors(who: str, result: Tensor) -> list[Tensor]:
                     "written to after the forward pass, so the value it was computed from is gone. "
                     "Run the forward pass again before going backward."
                 )
-            if x._requires_grad and x not in seen:
+            if x._requires_grad and x.op is not None and x not in seen:
                 seen.add(x)
                 stack.append(x)
     return sorted(seen, key=_serial, reverse=True)
@@ -167,7 +169,7 @@ def _seed(who: str, y: Tensor, gradient: Operand | None) -> Array:
                 f"{who}: the result has shape {y.shape} and no gradient was given. "
                 "Pass one of that shape, or reduce with sum() or mean()."
             )
-        return np.ones_like(y._data)
+        return np.array(1, y.dtype).reshape(y.shape) if y.ndim else np.array(1, y.dtype)
     seed = np.array(as_array(who, gradient), y.dtype)
     if seed.shape != y.shape:
         raise ShapeError(
@@ -195,7 +197,7 @@ def _propagate(
         if g is None:
             continue
         inputs: Any = node.inputs
-        rules = op.rules(len(inputs)) if op.arity is None else op.vjps
+        rules: Any = op.rules(len(inputs)) if op.arity is None else op.vjps
         values, y = (inputs, node) if record else ([x._data for x in inputs], node._data)
         for x, rule in zip(inputs, rules):  # noqa: B905  their numbers agree
             if not x._requires_grad or rule is None:

@@ -239,11 +239,6 @@ P = mg.tensor([1.0], requires_grad=True)
             GraphError,
             "SGD: a result of multiply (shape (1,)) was given; only a leaf can be",
         ),
-        (
-            [mg.tensor([1.0])],
-            GraphError,
-            "SGD: a Tensor of shape (1,) does not require a gradient.",
-        ),
     ],
 )
 def test_params_that_cannot_be_optimised(params, error, message):
@@ -394,3 +389,13 @@ def test_repr_shows_the_groups():
     assert repr(SGD([P], lr=0.5)) == (
         "SGD(1 parameters, lr=0.5, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False)"
     )
+
+
+def test_a_parameter_that_requires_no_gradient_is_left_as_it_is():
+    """As in PyTorch: a model with frozen layers is handed over whole."""
+    frozen, free = mg.tensor([1.0]), mg.tensor([1.0], requires_grad=True)
+    optimizer = SGD([frozen, free], lr=0.5)
+    (frozen * free).sum().backward()
+    optimizer.step()
+    assert frozen.item() == 1.0
+    assert free.item() == 0.5

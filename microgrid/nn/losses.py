@@ -20,17 +20,17 @@ from ..ops import (
     divide,
     getitem,
     mean,
-    mean_cross_entropy,
     mean_squared_error,
     multiply,
     relu,
-    softmax_cross_entropy,
     softplus,
     square,
     subtract,
 )
 from ..ops import sum as sum_of
 from ..ops.arithmetic import chain
+from ..ops.loss import mean_cross_entropy
+from ..ops.softmax import softmax_cross_entropy
 from .targets import (
     alike,
     as_class_indices,

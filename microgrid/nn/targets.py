@@ -21,7 +21,7 @@ def alike(who: str, prediction: Operand, target: Operand) -> tuple[Any, Any]:
         a, b = prediction._data, target._data
         if a.shape == b.shape and a.dtype is b.dtype:  # the usual case, which must cost little
             return prediction, target
-    p, t = as_operand("alike", prediction), as_operand("alike", target)
+    p, t = as_operand(who, prediction), as_operand(who, target)
     if p.shape != t.shape:
         raise ShapeError(
             f"{who}: a prediction of shape {p.shape} and a target of shape {t.shape} were given; "
@@ -52,7 +52,7 @@ def is_number(value: object) -> bool:
 
 def as_scores(who: str, logits: Operand) -> Any:
     """Return scores of shape (batch, classes)."""
-    z = as_operand("as_scores", logits)
+    z = as_operand(who, logits)
     if z.ndim != 2 or not z.shape[1]:
         raise ShapeError(
             f"{who}: scores of shape {z.shape} were given; it needs (batch, classes). Reshape them."
@@ -76,7 +76,8 @@ def as_class_indices(who: str, labels: Any, z: Any) -> Any:
         labels = data_of(labels).astype(np.intp)
     # Negative numbers are huge ones when read without sign: one comparison finds both faults.
     values = data_of(labels)
-    if values.size and np.maximum.reduce(values.view(np.uintp)) >= z.shape[1]:
+    unsigned = values.view(np.uintp)
+    if values.size and unsigned[unsigned.argmax()] >= z.shape[1]:  # argmax takes a third of max
         raise ValueError(
             f"{who}: labels from {values.min()} to {values.max()} were given for {z.shape[1]} "
             f"classes; they must lie between 0 and {z.shape[1] - 1}."
@@ -116,7 +117,7 @@ def smoothed(labels: Any, smoothing: float, classes: int) -> Any:
 
 def as_weights(who: str, weight: Operand, like: Any) -> Array:
     """Return weights as an array in the dtype of `like`: they are constants."""
-    values = data_of(as_operand("as_weights", weight)).astype(
+    values = data_of(as_operand(who, weight)).astype(
         like.dtype if like.dtype.kind in "fO" else float
     )
     sizes = zip(values.shape[::-1], like.shape[::-1], strict=False)
@@ -131,7 +132,7 @@ def as_class_weight(who: str, weight: Operand | None, z: Any) -> Array | None:
     """Return a weight for each class of the scores z, if there is one."""
     if weight is None:
         return None
-    values = data_of(as_operand("as_class_weight", weight))
+    values = data_of(as_operand(who, weight))
     if values.shape != z.shape[1:]:
         raise ShapeError(
             f"{who}: a weight of shape {values.shape} was given; it needs one number per class, "

@@ -55,7 +55,6 @@ from .linear import dot as dot
 from .linear import einsum as einsum
 from .linear import matmul as matmul
 from .linear import outer as outer
-from .loss import mean_cross_entropy as mean_cross_entropy
 from .loss import mean_squared_error as mean_squared_error
 from .piecewise import absolute as absolute
 from .piecewise import hardsigmoid as hardsigmoid
@@ -96,7 +95,6 @@ from .smooth import softsign as softsign
 from .softmax import log_softmax as log_softmax
 from .softmax import logsumexp as logsumexp
 from .softmax import softmax as softmax
-from .softmax import softmax_cross_entropy as softmax_cross_entropy
 from .statistics import norm as norm
 from .statistics import std as std
 from .statistics import var as var

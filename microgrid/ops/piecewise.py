@@ -65,7 +65,7 @@ def _pass_where_positive(g: Array, y: Array, out: Array | None = None) -> Any:
     return chain.kernel(g, np.sign(y), out=out)
 
 
-gate = Op(
+gate: Op = Op(
     name="gate",
     doc="g where y is positive, 0 where it is 0: the rule of relu, whose result is never negative.",
     kernel=_pass_where_positive,

@@ -143,6 +143,7 @@ softmax_cross_entropy = Op(
         -np.sum(labels * np.log(np.exp(logits) / np.sum(np.exp(logits), -1, keepdims=True)), -1)
     ),
     formula="-Σ labels[i] * log_softmax(logits)[i]",
+    private=True,
 )
 
 

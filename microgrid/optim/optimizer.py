@@ -30,7 +30,7 @@ class Optimizer:
     Raises:
         TypeError: `params` is one Tensor, or holds something else than Tensors.
         ValueError: there are no parameters, one is given twice, or a setting makes no sense.
-        GraphError: a Tensor is not a leaf, or does not require a gradient.
+        GraphError: a Tensor is not a leaf.
     """
 
     slots: tuple[str, ...] = ()
@@ -108,11 +108,6 @@ class Optimizer:
             raise GraphError(
                 f"{self._name}: a result of {p.op.name if p.op else '?'} (shape {p.shape}) was "
                 "given; only a leaf can be optimised. Pass what it was computed from."
-            )
-        if not p.requires_grad:
-            raise GraphError(
-                f"{self._name}: a Tensor of shape {p.shape} does not require a gradient. "
-                "Set requires_grad=True, or leave it out."
             )
         if id(p) in taken:
             raise ValueError(
