@@ -219,7 +219,7 @@ def test_every_module_has_a_docstring():
 
 
 def examples():
-    """Return {name: docstring} of all that show an example; methods share that of their function."""
+    """Return {name: docstring} of all with an example; a method shares that of its function."""
     docs = {f"OPS[{name!r}].doc": op.doc for name, op in mg.OPS.items()}
     for name in sorted(NAMES, key=len, reverse=True):
         docs[name] = inspect.getdoc(NAMES[name])
