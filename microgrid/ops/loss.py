@@ -24,6 +24,8 @@ def _mean_square(a: Array, b: Array, out: Array | None = None) -> Any:
             f"mean_squared_error: shapes {a.shape} and {b.shape} were given; they must be equal. "
             "Reshape one of them."
         )
+    if a.dtype.kind in "iub" and b.dtype.kind in "iub":  # differences of unsigned ones wrap around
+        a = a.astype(float)
     with np.errstate(all="ignore"):
         d = np.subtract(a, b)
         if d.dtype == np.float16:  # the sum of squares overflows long before their mean

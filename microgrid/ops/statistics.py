@@ -17,19 +17,23 @@ from .piecewise import absolute
 from .reduction import fold, mean_kernel, sum
 
 
-def _in_single(kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the kernel, for halves computed in single precision: their squares overflow early."""
+def _wide(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the kernel, for halves computed in single precision: their squares overflow early.
+
+    Integers are computed in double: the differences of unsigned ones wrap around.
+    """
 
     def wider(x: Array, out: Array | None = None, **params: Any) -> Any:
         with np.errstate(all="ignore"):
-            if x.dtype != np.float16:
-                return into(out, kernel(x, **params))
-            return into(out, np.asarray(kernel(x.astype(np.float32), **params)).astype(np.float16))
+            if x.dtype == np.float16:
+                y = np.asarray(kernel(x.astype(np.float32), **params))
+                return into(out, y.astype(np.float16))
+            return into(out, kernel(x if x.dtype.kind in "fO" else x.astype(float), **params))
 
     return wider
 
 
-@_in_single
+@_wide
 def _centre(x: Array, *, axis: Axes) -> Any:
     # Relative to the first element, so that equal values give exactly 0.
     first = x[tuple(slice(0, 1) if i in axis else slice(None) for i in range(x.ndim))]
@@ -51,7 +55,7 @@ _centred: Op = Op(
 )
 
 
-@_in_single
+@_wide
 def _var_kernel(x: Array, *, axis: Axes, keepdims: bool, ddof: float) -> Any:
     squares = np.square(_centre(x, axis=axis))
     return np.sum(squares, axis=axis, keepdims=keepdims) * _per_degree(x, axis, ddof)
@@ -86,7 +90,7 @@ _var = Op(
 )
 
 
-@_in_single
+@_wide
 def _euclid(x: Array, *, axis: Axes, keepdims: bool) -> Any:
     """Return the Euclidean norm; scaled by a power of two, so that no square overflows or vanishes."""
     largest = np.maximum.reduce(np.absolute(x), axis=axis, keepdims=True, initial=0)
@@ -115,7 +119,7 @@ _norm = Op(
 )
 
 
-@_in_single
+@_wide
 def _std_kernel(x: Array, *, axis: Axes, keepdims: bool, ddof: float) -> Any:
     centred = _centre(x, axis=axis)
     return _euclid(centred, axis=axis, keepdims=keepdims) * math.sqrt(_per_degree(x, axis, ddof))
