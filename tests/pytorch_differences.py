@@ -90,7 +90,7 @@ DIFFERENCES = [
 ]  # fmt: skip
 
 # Of these PyTorch's gradients are no better than single precision, in double precision too: it
-# rounds the factors 1/6 and 1/alpha.
+# rounds 1/6 and alpha to float32.
 SINGLE_PRECISION = {NN + "hardsigmoid", NN + "celu"}
 
 # A norm has no second derivative at 0: inf here, nan there. PyTorch has none of the other's.
