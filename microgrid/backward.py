@@ -215,19 +215,19 @@ def _propagate(
             known = grads.get(x)
             if known is not None:
                 gx = known + gx
-            elif x.op is None and not record:
-                gx = _owned(gx, g, node._data, values)
+            elif x.op is None and not record and _is_shared(gx, g, node._data, values):
+                gx = gx.copy()
             grads[x] = gx if record or type(gx) is ndarray else np.asarray(gx, data.dtype)
 
 
-def _owned(gx: Array, g: Array, y: Array, values: Sequence[Array]) -> Array:
-    """Return gx in memory of its own: a rule may return g, the result, an input, or a view."""
+def _is_shared(gx: Array, g: Array, y: Array, values: Sequence[Array]) -> bool:
+    """Return whether gx is not in memory of its own: a rule may return g, y, an input, or a view."""
     if gx is g or gx is y or gx.base is not None:
-        return gx.copy()
+        return True
     for value in values:
         if gx is value:
-            return gx.copy()
-    return gx
+            return True
+    return False
 
 
 def _sum_to(x: Array, out: Array | None = None, *, shape: tuple[int, ...]) -> Any:

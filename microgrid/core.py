@@ -30,6 +30,7 @@ Operand: TypeAlias = "Tensor | ArrayLike"
 # A serial number is a position in time: creation for a result, the last write for a leaf. So
 # creation order is a topological order, and an input younger than its reader was overwritten.
 next_serial = itertools.count().__next__
+new_tensor = object.__new__
 
 
 class Op(Record):
@@ -80,9 +81,11 @@ class Op(Record):
         # Outside a graph nothing knows that a view changes with its base: a leaf owns its memory.
         if self.view and not record:
             data = data.copy()
-        y = wrap(data)
-        if record:
-            y.op, y.inputs, y.params, y._requires_grad = self, inputs, params, True
+        if not record:
+            return wrap(data)
+        y = new_tensor(Tensor)
+        y._data, y._requires_grad, y.grad = data, True, None
+        y.op, y.inputs, y.params, y.serial = self, inputs, params, next_serial()
         return y
 
     def _run(self, arrays: Sequence[Any], params: dict[str, Any]) -> Array:
@@ -337,13 +340,9 @@ def as_operand(who: str, x: Operand) -> Any:
 
 def wrap(data: Array) -> Tensor:
     """Return a leaf around `data` itself, without copying or checking."""
-    t = Tensor.__new__(Tensor)
-    t._data = data
-    t.grad = t.op = None
-    t.inputs = ()
-    t.params = {}
-    t._requires_grad = False
-    t.serial = next_serial()
+    t = new_tensor(Tensor)
+    t._data, t._requires_grad, t.grad = data, False, None
+    t.op, t.inputs, t.params, t.serial = None, (), {}, next_serial()
     return t
 
 

@@ -107,8 +107,10 @@ affine = Op(
     "training step a sixth of its time.",
     kernel=_affine,
     vjps=(
-        lambda g, y, x, weight, bias: _matmul_left(g, y, x, weight),
-        lambda g, y, x, weight, bias: _matmul_right(g, y, x, weight),
+        lambda g, y, x, weight, bias: _times(g, weight.T),
+        lambda g, y, x, weight, bias: (
+            _times(x.T, g) if x.ndim == 2 else _matmul_right(g, y, x, weight)
+        ),
         _affine_bias,
     ),
     domains=(ANY, ANY, ANY),

@@ -75,12 +75,16 @@ def _row_margins(logits: Array, labels: Array) -> tuple[Array, Array, Array]:
 
 def _mean_cross_entropy(logits: Array, labels: Array, out: Array | None = None) -> Any:
     with np.errstate(all="ignore"):
-        losses = np.log(_row_margins(logits, labels)[2])
-        if not math.isfinite(np.vdot(losses, losses)):
-            losses = softmax_cross_entropy.kernel(logits, labels)
-        if losses.dtype == np.float16:
-            return into(out, mean_kernel(losses, axis=(0,), keepdims=False))
-        return into(out, np.dot(losses, ones(len(losses), losses.dtype)) / len(losses))
+        y = _mean(np.log(_row_margins(logits, labels)[2]))
+        if not math.isfinite(y):
+            y = _mean(softmax_cross_entropy.kernel(logits, labels))
+    return into(out, y)
+
+
+def _mean(losses: Array) -> Any:
+    if losses.dtype == np.float16:
+        return mean_kernel(losses, axis=(0,), keepdims=False)
+    return np.dot(losses, ones(len(losses), losses.dtype)) / len(losses)
 
 
 LABELS = Domain(0, 1, include=(0.0, 1.0), kind="int")
@@ -105,13 +109,15 @@ mean_cross_entropy = Op(
 def _slope_kernel(g: Array, logits: Array, labels: Array, out: Array | None = None) -> Any:
     at, weights, sums = _row_margins(logits, labels)
     if math.isfinite(np.vdot(sums, sums)):
-        weights.put(at, 1 - sums)  # of the label itself, exp is 1: (1 - sums) / sums is p - 1
-        scale = g / (sums * len(labels))
+        share = g / len(labels)
+        scale = share / sums
+        weights *= scale.reshape(-1, 1)
+        weights.put(at, scale - share)  # of the label itself, exp is 1
     else:
         weights = np.asarray(softmax(logits, axis=-1))
         weights.put(at, weights.take(at) - 1)
-        scale = np.full(len(labels), g / len(labels))
-    return np.multiply(weights, scale.reshape(-1, 1), out=out)
+        weights *= g / len(labels)
+    return into(out, weights)
 
 
 _slope: Op = Op(

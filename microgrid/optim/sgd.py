@@ -92,8 +92,8 @@ class SGD(Optimizer):
                 if scratch is None:
                     scratch = self.scratch(p)
                 direction = g if plain else self._direction(p, g, group, scratch)
-                np.multiply(direction, lr, out=scratch)
-                np.subtract(data, scratch, out=data)
+                np.multiply(direction, lr, scratch)
+                np.subtract(data, scratch, data)
                 p.serial = next_serial()
 
     def _direction(self, p: Tensor, g: Array, group: dict[str, Any], scratch: Array) -> Array:
