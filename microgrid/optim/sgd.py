@@ -82,6 +82,7 @@ class SGD(Optimizer):
         for group in self.param_groups:
             # A NumPy float64 is not weak (NEP 50): it would turn float32 arithmetic to float64.
             lr = float(group["lr"])
+            rate = np.array(lr)
             plain = not group["momentum"] and not group["weight_decay"]
             for p in group["params"]:
                 g = p.grad
@@ -92,7 +93,9 @@ class SGD(Optimizer):
                 if scratch is None:
                     scratch = self.scratch(p)
                 direction = g if plain else self._direction(p, g, group, scratch)
-                np.multiply(direction, lr, scratch)
+                if rate.dtype is not data.dtype:  # an array is multiplied twice as fast as a float
+                    rate = np.array(lr, data.dtype)
+                np.multiply(direction, rate, scratch)
                 np.subtract(data, scratch, data)
                 p.serial = next_serial()
 
