@@ -12,6 +12,7 @@ from ..arrays import Array, into
 from ..core import Op, Operand, Tensor, as_operand
 from .arithmetic import ANY, chain, chain_divide
 from .axes import Axes, Axis, count, keep_dims, normalise, ratio, reduction_params
+from .comparison import where
 from .extremes import max
 from .piecewise import absolute
 from .reduction import fold, mean_kernel, sum
@@ -101,6 +102,11 @@ def _euclid(x: Array, *, axis: Axes, keepdims: bool) -> Any:
     return y if keepdims else y.reshape([n for i, n in enumerate(x.shape) if i not in axis])
 
 
+def _ratio(x: Any, length: Any) -> Any:
+    """Return x / length, at the kink where the length is 0 the constant 0."""
+    return where(length == 0, 0, chain_divide(x, length))
+
+
 _norm = Op(
     name="norm",
     doc="The Euclidean norm over some axes or all. Its slope at 0 is 0. It neither overflows nor "
@@ -108,7 +114,7 @@ _norm = Op(
     kernel=_euclid,
     vjps=(
         lambda g, y, x, axis, keepdims: chain(
-            keep_dims(g, x.shape, axis), chain_divide(x, keep_dims(y, x.shape, axis))
+            keep_dims(g, x.shape, axis), _ratio(x, keep_dims(y, x.shape, axis))
         ),
     ),
     domains=(ANY,),
@@ -127,7 +133,7 @@ def _std_kernel(x: Array, *, axis: Axes, keepdims: bool, ddof: float) -> Any:
 
 def _std_rule(g: Any, y: Any, x: Any, *, axis: Axes, keepdims: bool, ddof: float) -> Any:
     scaled = _centred(x, axis=axis) * _per_degree(x, axis, ddof)
-    return chain(keep_dims(g, x.shape, axis), chain_divide(scaled, keep_dims(y, x.shape, axis)))
+    return chain(keep_dims(g, x.shape, axis), _ratio(scaled, keep_dims(y, x.shape, axis)))
 
 
 _std = Op(
