@@ -53,34 +53,39 @@ def is_number(value: object) -> bool:
 def as_scores(who: str, logits: Operand) -> Any:
     """Return scores of shape (batch, classes)."""
     z = as_operand(who, logits)
-    if z.ndim != 2 or not z.shape[1]:
+    shape = data_of(z).shape
+    if len(shape) != 2 or not shape[1]:
         raise ShapeError(
-            f"{who}: scores of shape {z.shape} were given; it needs (batch, classes). Reshape them."
+            f"{who}: scores of shape {shape} were given; it needs (batch, classes). Reshape them."
         )
     return z
 
 
+INTP = np.dtype(np.intp)
+
+
 def as_class_indices(who: str, labels: Any, z: Any) -> Any:
     """Return one index of a class for each row of the scores z, as int[batch]."""
-    if labels.dtype.kind not in "iub":
+    values, scores = data_of(labels), data_of(z)  # whose attributes are found faster
+    rows, classes = scores.shape
+    if values.dtype.kind not in "iub":
         raise DtypeError(
-            f"{who}: labels of dtype {labels.dtype} and shape {labels.shape} were given; class "
+            f"{who}: labels of dtype {values.dtype} and shape {values.shape} were given; class "
             "indices are integers. Use astype(int)."
         )
-    if labels.shape != z.shape[:1]:
+    if values.shape != (rows,):
         raise ShapeError(
-            f"{who}: scores of shape {z.shape} and labels of shape {labels.shape} were given; "
-            f"it needs one class index per row, shape {z.shape[:1]}. Reshape the labels."
+            f"{who}: scores of shape {scores.shape} and labels of shape {values.shape} were given; "
+            f"it needs one class index per row, shape {(rows,)}. Reshape the labels."
         )
-    if labels.dtype != np.intp:
-        labels = data_of(labels).astype(np.intp)
+    if values.dtype is not INTP:
+        labels = values = values.astype(INTP)
     # Negative numbers are huge ones when read without sign: one comparison finds both faults.
-    values = data_of(labels)
     unsigned = values.view(np.uintp)
-    if values.size and unsigned[unsigned.argmax()] >= z.shape[1]:  # argmax takes a third of max
+    if rows and unsigned[unsigned.argmax()] >= classes:  # argmax takes a third of what max does
         raise ValueError(
-            f"{who}: labels from {values.min()} to {values.max()} were given for {z.shape[1]} "
-            f"classes; they must lie between 0 and {z.shape[1] - 1}."
+            f"{who}: labels from {values.min()} to {values.max()} were given for {classes} "
+            f"classes; they must lie between 0 and {classes - 1}."
         )
     return labels
 

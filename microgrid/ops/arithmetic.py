@@ -20,14 +20,9 @@ POSITIVE = Domain(0.2, 4.0, include=(1.0,))
 NONZERO = Domain(0.3, 3.0, include=(1.0, -1.0, -2.5))
 
 
-def quiet(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function as a kernel that follows IEEE arithmetic without warnings: 1/0 is inf."""
-
-    def kernel(*arrays: Array, **keywords: Any) -> Any:
-        with np.errstate(all="ignore"):
-            return function(*arrays, **keywords)
-
-    return kernel
+# A kernel so decorated follows IEEE arithmetic without warnings: 1/0 is inf. As a decorator NumPy's
+# errstate costs half of what it does in a with statement.
+quiet = np.errstate(all="ignore")
 
 
 def _zero_wins(ufunc: Callable[..., Any], zeros: Callable[..., Any]) -> Callable[..., Any]:

@@ -38,7 +38,9 @@ def _matmul(a: Array, b: Array, out: Array | None = None) -> Any:
 
 def _times(a: Any, b: Any) -> Any:
     """Return the product in a rule: as the op's kernel gives it, so that all ways agree bit by bit."""
-    return _matmul(a, b) if type(a) is type(b) is np.ndarray else matmul(a, b)
+    if type(a) is type(b) is np.ndarray:
+        return a.dot(b) if a.ndim == b.ndim == 2 else np.matmul(a, b)
+    return matmul(a, b)
 
 
 def _matmul_left(g: Any, y: Any, a: Any, b: Any) -> Any:
@@ -95,10 +97,10 @@ def _affine_bias(g: Any, y: Any, x: Any, weight: Any, bias: Any) -> Any:
 
 
 def _affine(x: Array, weight: Array, bias: Array, out: Array | None = None) -> Any:
-    y = _matmul(x, weight, out)
-    if out is None and y.dtype != bias.dtype:
+    y = x.dot(weight, out) if x.ndim == 2 else np.matmul(x, weight, out=out)
+    if out is None and y.dtype is not bias.dtype:
         y = np.asarray(y, np.result_type(y, bias))
-    return np.add(y, bias, out=y)  # in place, so a bias that would stretch the result is an error
+    return np.add(y, bias, y)  # in place, so a bias that would stretch the result is an error
 
 
 affine = Op(

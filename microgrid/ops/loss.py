@@ -12,12 +12,13 @@ from ..arrays import Array, into
 from ..core import Op
 from ..errors import ShapeError
 from ..record import Domain
-from .arithmetic import ANY, chain
+from .arithmetic import ANY, chain, quiet
 from .linear import ones
 from .reduction import mean_kernel, sum_over
 from .softmax import softmax, softmax_cross_entropy, softmax_rule
 
 
+@quiet
 def _mean_square(a: Array, b: Array, out: Array | None = None) -> Any:
     if a.shape != b.shape:
         raise ShapeError(
@@ -26,14 +27,14 @@ def _mean_square(a: Array, b: Array, out: Array | None = None) -> Any:
         )
     if a.dtype.kind in "iub" and b.dtype.kind in "iub":  # differences of unsigned ones wrap around
         a = a.astype(float)
-    with np.errstate(all="ignore"):
-        d = np.subtract(a, b)
-        if d.dtype == np.float16:  # the sum of squares overflows long before their mean
-            wide = d.astype(np.float32)
-            return into(out, np.float16(np.vdot(wide, wide) / d.size))
-        if d.dtype.kind != "f":
-            return into(out, np.mean(d * d))
-        return into(out, np.vdot(d, d) / d.dtype.type(d.size))
+    d = np.asarray(np.subtract(a, b))
+    if d.dtype == np.float16:  # the sum of squares overflows long before their mean
+        wide = d.astype(np.float32).ravel()
+        return into(out, np.float16(wide.dot(wide) / d.size))
+    if d.dtype.kind != "f":
+        return into(out, np.mean(d * d))
+    flat = d.ravel()
+    return into(out, flat.dot(flat) / d.dtype.type(d.size))
 
 
 mean_squared_error = Op(
@@ -73,11 +74,11 @@ def _row_margins(logits: Array, labels: Array) -> tuple[Array, Array, Array]:
     return at, weights, weights.dot(ones(classes, logits.dtype))
 
 
+@quiet
 def _mean_cross_entropy(logits: Array, labels: Array, out: Array | None = None) -> Any:
-    with np.errstate(all="ignore"):
-        y = _mean(np.log(_row_margins(logits, labels)[2]))
-        if not math.isfinite(y):
-            y = _mean(softmax_cross_entropy.kernel(logits, labels))
+    y = _mean(np.log(_row_margins(logits, labels)[2]))
+    if not math.isfinite(y):
+        y = _mean(softmax_cross_entropy.kernel(logits, labels))
     return into(out, y)
 
 
