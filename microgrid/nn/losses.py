@@ -254,7 +254,7 @@ def binary_cross_entropy_with_logits(
             "probabilities, from 0 to 1. Map labels of -1 and 1 to 0 and 1."
         )
     # chain: what a weight of exactly 0 takes out stays out, even if it is infinite.
-    with np.errstate(invalid="ignore"):  # 0 * inf, before it becomes 0
+    with np.errstate(all="ignore"):  # 0 * inf, before it becomes 0, and halves squared
         positive, negative = chain(t, softplus(-z)), chain(subtract(1, t), softplus(z))
     if pos_weight is not None:
         positive = multiply(positive, as_weights(who, pos_weight, z))

@@ -117,7 +117,7 @@ def _slope_kernel(g: Array, logits: Array, labels: Array, out: Array | None = No
     else:
         weights = np.asarray(softmax(logits, axis=-1))
         weights.put(at, weights.take(at) - 1)
-        weights *= g / len(labels)
+        weights = chain.kernel(g / len(labels), weights)
     return into(out, weights)
 
 
