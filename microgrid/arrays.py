@@ -105,6 +105,13 @@ def _ends(index: slice) -> tuple[Any, Any, Any]:
     return index.start, index.stop, index.step
 
 
+def exact(numerator: Any, denominator: int = 1) -> Any:
+    """Return a ratio as a Fraction, as object arrays need it to stay exact."""
+    from fractions import Fraction  # here, because the import takes as long as a fifth of microgrid's
+
+    return Fraction(numerator, denominator) if denominator != 1 else Fraction(numerator)
+
+
 def into(out: Array | None, result: Any) -> Any:
     """Return `result`, written to `out` if that was given: for kernels that cannot do so themselves."""
     if out is None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,6 +40,8 @@ def load_digits(*, scale: bool = False) -> tuple[NDArray[np.float32], NDArray[np
     --*.:*--
     --.*:---
     """
+    from importlib import resources  # here, because it takes a third of the time of the whole import
+
     with (
         resources.files(__package__).joinpath("digits.npz").open("rb") as file,
         np.load(file, allow_pickle=False) as archive,

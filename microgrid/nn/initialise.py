@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike
 from ..arrays import Array
 from ..errors import ShapeError
 
-Rng: TypeAlias = int | np.random.Generator | None
+Rng: TypeAlias = "int | np.random.Generator | None"  # a string: naming it loads numpy.random
 
 
 class Initializer(Protocol):

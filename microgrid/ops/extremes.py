@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from fractions import Fraction
 from numbers import Number
 from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, into
+from ..arrays import Array, exact, into
 from ..core import Op, Operand, Tensor, as_operand
 from ..errors import ShapeError
 from .arithmetic import ANY, chain
@@ -54,7 +53,7 @@ _minimum = Op(
 def exact_ratio(numerator: Array, denominator: Any, dtype: np.dtype[Any]) -> Array:
     """Return the ratio of integers in `dtype`; as Fractions if that is object."""
     if dtype.kind == "O":
-        return np.asarray(np.frompyfunc(Fraction, 2, 1)(numerator, denominator), dtype=object)
+        return np.asarray(np.frompyfunc(exact, 2, 1)(numerator, denominator), dtype=object)
     with np.errstate(all="ignore"):
         return np.asarray(np.divide(numerator, denominator)).astype(dtype, copy=False)
 

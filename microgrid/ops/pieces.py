@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, into
+from ..arrays import Array, exact, into
 from ..core import Op
 from ..record import Pieces
 from .arithmetic import ANY
@@ -85,7 +84,7 @@ def _dtype_for(x: Array) -> np.dtype[Any]:
 
 def _table(numbers: Any, dtype: np.dtype[Any]) -> Array:
     if dtype.kind == "O":  # Fractions stay exact, and floats do not spoil them
-        numbers = [Fraction(n) if isinstance(n, float) else n for n in numbers]
+        numbers = [exact(n) if isinstance(n, float) else n for n in numbers]
     return np.array(numbers, dtype)
 
 

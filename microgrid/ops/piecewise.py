@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, into
+from ..arrays import Array, exact, into
 from ..core import Op, Operand, Tensor, as_operand
 from ..record import Domain, Pieces, no_params
 from .arithmetic import ANY, chain
@@ -159,7 +158,7 @@ hardsigmoid = _piecewise(
     doc="A sigmoid of three straight pieces. The slope at the kinks -3 and 3 is 0.",
     formula="min(max(x / 6 + 1/2, 0), 1)",
     pieces=lambda: Pieces(
-        knots=(-3, 3), slopes=(0, Fraction(1, 6), 0), through=(0, Fraction(1, 2))
+        knots=(-3, 3), slopes=(0, exact(1, 6), 0), through=(0, exact(1, 2))
     ),
     reference=lambda x: min(max(x / 6 + 0.5, 0.0), 1.0),
 )

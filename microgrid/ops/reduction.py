@@ -6,12 +6,11 @@ The records take axes that are normalised already, as a tuple; the functions tak
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, into
+from ..arrays import Array, exact, into
 from ..backward import broadcast_to
 from ..core import Op, Operand, Tensor, as_operand
 from .arithmetic import ANY, chain
@@ -70,7 +69,7 @@ def divisor(n: int, dtype: np.dtype[Any]) -> Any:
     """Return n as a number that may divide values of this dtype without harm."""
     if dtype == np.float16:
         return np.float32(n)  # as a half, 70 000 is infinite
-    return Fraction(n) if dtype.hasobject and n else n  # 1 / n would be a float
+    return exact(n) if dtype.hasobject and n else n  # 1 / n would be a float
 
 
 _mean = Op(

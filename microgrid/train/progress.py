@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable, Mapping
 from time import perf_counter
@@ -93,6 +92,8 @@ class Bar(Lines):
         super().stop(reason)
 
     def _redraw(self, text: str) -> None:
+        import shutil  # here, because it is slow to import and few bars are drawn
+
         # Text that wraps could not be drawn over.
         shown = text[: max(shutil.get_terminal_size().columns - 1, 1)]
         # Blanks wipe out what a longer text left behind; not every terminal knows escape codes.
