@@ -11,7 +11,7 @@ import numpy as np
 from ..arrays import Array, exact, into
 from ..core import Op, Operand, Tensor, as_operand
 from ..errors import ShapeError
-from .arithmetic import ANY, chain
+from .arithmetic import ANY, chain, quiet
 from .axes import Axis, keep_dims, normalise, reduction_params
 from .joining import concatenate
 from .piecewise import clip_between, relu
@@ -35,8 +35,8 @@ _maximum = Op(
 
 _minimum = Op(
     name="minimum",
-    doc="The smaller of two. A tie of two tensors shares the gradient evenly; a plain number as one "
-    "operand is a bound, as in clip, and the slope at it is 0.",
+    doc="The smaller of two. A tie of two tensors shares the gradient evenly; a plain number as "
+    "one operand is a bound, as in clip, and the slope at it is 0.",
     kernel=np.minimum,
     vjps=(
         lambda g, y, a, b: chain(g, _preference(b, a)),
@@ -50,12 +50,12 @@ _minimum = Op(
 )
 
 
+@quiet
 def exact_ratio(numerator: Array, denominator: Any, dtype: np.dtype[Any]) -> Array:
     """Return the ratio of integers in `dtype`; as Fractions if that is object."""
     if dtype.kind == "O":
         return np.asarray(np.frompyfunc(exact, 2, 1)(numerator, denominator), dtype=object)
-    with np.errstate(all="ignore"):
-        return np.asarray(np.divide(numerator, denominator)).astype(dtype, copy=False)
+    return np.asarray(np.divide(numerator, denominator)).astype(dtype, copy=False)
 
 
 def _prefer(a: Array, b: Array, out: Array | None = None) -> Any:

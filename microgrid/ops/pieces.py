@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from ..arrays import Array, exact, into
 from ..core import Op
 from ..record import Pieces
-from .arithmetic import ANY
+from .arithmetic import ANY, quiet
 
 
 def check_pieces(who: str, pieces: Pieces) -> None:
@@ -22,10 +23,11 @@ def check_pieces(who: str, pieces: Pieces) -> None:
     knots, slopes = pieces.knots, pieces.slopes
     if len(slopes) != len(knots) + 1:
         raise ValueError(
-            f"{who}: {len(knots)} knots and {len(slopes)} slopes were given; it needs one slope more "
-            "than knots. Give the slopes left of the first knot, between knots, and right of the last."
+            f"{who}: {len(knots)} knots and {len(slopes)} slopes were given; it needs one slope "
+            "more than knots. Give the slopes left of the first knot, between knots, and right of "
+            "the last."
         )
-    if any(not a < b for a, b in zip(knots, knots[1:], strict=False)):
+    if any(not a < b for a, b in pairwise(knots)):
         raise ValueError(
             f"{who}: the knots {knots} do not increase strictly. Sort them, each once."
         )
@@ -60,6 +62,7 @@ def values_at_knots(pieces: Pieces) -> list[Any]:
     return values
 
 
+@quiet
 def evaluate(x: Array, pieces: Pieces, out: Array | None = None) -> Any:
     """Return the function's value: from the knot left of x (right of it, on the first piece)."""
     knots = pieces.knots or pieces.through[:1]
@@ -69,12 +72,11 @@ def evaluate(x: Array, pieces: Pieces, out: Array | None = None) -> Any:
         piece += np.greater(x, knot)
     anchor = np.maximum(piece - 1, 0)
     dtype = _dtype_for(x)
-    with np.errstate(all="ignore"):
-        slope = _table(pieces.slopes, dtype)[piece]
-        steps = np.multiply(slope, x - _table(knots, dtype)[anchor])
-        if dtype.kind == "f":  # a flat piece reaches to infinity, where 0 * inf is nan
-            steps = np.where(np.equal(slope, 0) & ~np.isnan(x), 0, steps)
-        y = np.asarray(_table(values, dtype)[anchor] + steps)
+    slope = _table(pieces.slopes, dtype)[piece]
+    steps = np.multiply(slope, x - _table(knots, dtype)[anchor])
+    if dtype.kind == "f":  # a flat piece reaches to infinity, where 0 * inf is nan
+        steps = np.where(np.equal(slope, 0) & ~np.isnan(x), 0, steps)
+    y = np.asarray(_table(values, dtype)[anchor] + steps)
     return into(out, y.astype(dtype, copy=False))
 
 
@@ -125,3 +127,13 @@ def slope_by_search(x: Any, pieces: Pieces) -> Any:
         if x == knot:
             return least_norm(pieces.slopes[i], pieces.slopes[i + 1])
     return pieces.slopes[-1]
+
+
+def value_by_integration(x: float, pieces: Pieces) -> float:
+    """Return the value at x: the value known elsewhere plus slope times length, piece by piece."""
+    start, value = pieces.through
+    ends = (-np.inf, *pieces.knots, np.inf)
+    for slope, left, right in zip(pieces.slopes, ends, ends[1:], strict=False):
+        low, high = sorted(min(max(p, left), right) for p in (start, x))
+        value += slope * (high - low) * (1 if x >= start else -1)
+    return float(value)

@@ -1,5 +1,7 @@
-"""Piecewise-linear ops. Those of one variable are data: knots, slopes and a point (`Pieces`), from
-which the value, the rule and the slope at each kink are derived; a faster kernel may be given.
+"""Piecewise-linear ops.
+
+Those of one variable are data: knots, slopes and a point (`Pieces`), from which the value, the rule
+and the slope at each kink are derived; a faster kernel may be given.
 
 The slope at a kink is the subgradient of least norm: 0 if the slopes left and right differ in sign,
 else the one nearer 0.
@@ -16,9 +18,9 @@ import numpy as np
 from ..arrays import Array, exact, into
 from ..core import Op, Operand, Tensor, as_operand
 from ..record import Domain, Pieces, no_params
-from .arithmetic import ANY, chain
+from .arithmetic import ANY, chain, quiet
 from .comparison import where
-from .pieces import check_pieces, evaluate, slopes_at
+from .pieces import check_pieces, evaluate, slopes_at, value_by_integration
 
 KINKY = Domain(-4.0, 4.0, include=(0.0, -0.0, 1.0, -1.0, 3.0, -3.0, 6.0, 0.5, -0.5, 5e-7, -5e-7))
 
@@ -123,8 +125,8 @@ sign = Op(
 
 _leaky_relu = _piecewise(
     name="leaky_relu",
-    doc="A relu that keeps `negative_slope` of what is negative. The slope at the kink x = 0 is the "
-    "smaller of the two, or 0 if `negative_slope` is not positive.",
+    doc="A relu that keeps `negative_slope` of what is negative. The slope at the kink x = 0 is "
+    "the smaller of the two, or 0 if `negative_slope` is not positive.",
     formula="x if x > 0, else negative_slope * x",
     kernel=lambda x, out=None, *, negative_slope: _leak(x, out, negative_slope),
     pieces=lambda negative_slope: Pieces(knots=(0,), slopes=(negative_slope, 1)),
@@ -157,9 +159,7 @@ hardsigmoid = _piecewise(
     name="hardsigmoid",
     doc="A sigmoid of three straight pieces. The slope at the kinks -3 and 3 is 0.",
     formula="min(max(x / 6 + 1/2, 0), 1)",
-    pieces=lambda: Pieces(
-        knots=(-3, 3), slopes=(0, exact(1, 6), 0), through=(0, exact(1, 2))
-    ),
+    pieces=lambda: Pieces(knots=(-3, 3), slopes=(0, exact(1, 6), 0), through=(0, exact(1, 2))),
     reference=lambda x: min(max(x / 6 + 0.5, 0.0), 1.0),
 )
 
@@ -198,7 +198,7 @@ _piecewise_linear = _piecewise(
         {"pieces": Pieces((), (2.0,), (1.0, 2.0))},
         {"pieces": Pieces((0.0,), (-1.0, -0.5), (-2.0, 0.0))},
     ],
-    reference=lambda x, pieces: _integrate(x, pieces),
+    reference=lambda x, pieces: value_by_integration(x, pieces),
 )
 
 
@@ -235,8 +235,8 @@ def hardtanh(x: Operand, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
     """
     if not min_val < max_val:
         raise ValueError(
-            f"hardtanh: min_val={min_val} and max_val={max_val} were given; the first must be below "
-            "the second. Swap them."
+            f"hardtanh: min_val={min_val} and max_val={max_val} were given; the first must be "
+            "below the second. Swap them."
         )
     return _hardtanh(x, min_val=min_val, max_val=max_val)
 
@@ -291,8 +291,8 @@ def piecewise_linear(
 def _as_numbers(part: Any) -> list[Any]:
     if isinstance(part, Tensor):
         raise TypeError(
-            "piecewise_linear: a Tensor was given as knots, slopes or point, which are data and get "
-            "no gradient. Pass its tolist()."
+            "piecewise_linear: a Tensor was given as knots, slopes or point, which are data and "
+            "get no gradient. Pass its tolist()."
         )
     return part.tolist() if isinstance(part, np.ndarray) else list(part)
 
@@ -364,14 +364,10 @@ def _hold_number(x: float, low: float | None, high: float | None) -> float:
     return x if high is None else min(x, high)
 
 
-def _integrate(x: float, pieces: Pieces) -> float:
-    """Return the value at x: the value known elsewhere plus slope times length, piece by piece."""
-    start, value = pieces.through
-    ends = (-np.inf, *pieces.knots, np.inf)
-    for slope, left, right in zip(pieces.slopes, ends, ends[1:], strict=False):
-        low, high = sorted(min(max(p, left), right) for p in (start, x))
-        value += slope * (high - low) * (1 if x >= start else -1)
-    return float(value)
+@quiet
+def _zero_times(slope: Array, x: Array) -> Any:
+    """Return slope * x, 0 where the slope is 0 although x may be infinite; but nan stays nan."""
+    return np.where(np.equal(slope, 0) & np.equal(x, x), 0, slope * x)
 
 
 prelu = Op(
@@ -388,12 +384,6 @@ prelu = Op(
     reference=lambda x, slope: x if x > 0 else slope * x,
     formula="x if x > 0, else slope * x",
 )
-
-
-def _zero_times(slope: Array, x: Array) -> Any:
-    """Return slope * x, 0 where the slope is 0 although x may be infinite; but nan stays nan."""
-    with np.errstate(all="ignore"):
-        return np.where(np.equal(slope, 0) & np.equal(x, x), 0, slope * x)
 
 
 def _prelu_slope(x: Any, slope: Any) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 from ..arrays import Array, exact, into
 from ..backward import broadcast_to
 from ..core import Op, Operand, Tensor, as_operand
-from .arithmetic import ANY, chain
+from .arithmetic import ANY, chain, quiet
 from .axes import Axes, Axis, count, keep_dims, kept_shape, normalise, reduction_params
 from .comparison import where
 from .shape import flip, reshape
@@ -51,12 +51,13 @@ def fold(function: Any, x: Array, axis: Axes, keepdims: bool) -> Array:
     return y.reshape(kept_shape(x.shape, axis)) if keepdims else y
 
 
+@quiet
 def mean_kernel(x: Array, out: Array | None = None, *, axis: Axes, keepdims: bool) -> Any:
+    """Return the mean over some axes in the dtype of x; of integers, as doubles."""
     # A sum of many halves overflows early: it is taken in single precision, as NumPy does.
     wide: Any = np.float32 if x.dtype == np.float16 else None
-    with np.errstate(all="ignore"):
-        total = np.sum(x, axis=axis, keepdims=keepdims, dtype=wide)
-        y = np.asarray(total / divisor(count(x.shape, axis), x.dtype))
+    total = np.sum(x, axis=axis, keepdims=keepdims, dtype=wide)
+    y = np.asarray(total / divisor(count(x.shape, axis), x.dtype))
     return into(out, y.astype(x.dtype if x.dtype.kind in "fO" else np.float64, copy=False))
 
 
@@ -108,7 +109,7 @@ def _product_of_others(x: Array, out: Array | None = None) -> Any:
 
 
 def _others_rule(g: Any, y: Any, x: Any) -> Any:
-    """Each row i of a square leaves out x[i]; the derivative towards x[j] leaves out x[j] as well."""
+    """Row i of a square leaves out x[i]; the derivative towards x[j] leaves out x[j] as well."""
     n = x.shape[-1]
     same = np.eye(n, dtype=bool)
     rows = _others(where(same, 1, x.reshape((*x.shape[:-1], 1, n))))

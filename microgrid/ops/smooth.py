@@ -47,9 +47,9 @@ softplus = Op(
 )
 
 
+@quiet
 def _softsign(x: Array, out: Array | None = None) -> Any:
-    with np.errstate(all="ignore"):
-        return into(out, np.where(np.isinf(x), np.sign(x), x / (1 + np.absolute(x))))
+    return into(out, np.where(np.isinf(x), np.sign(x), x / (1 + np.absolute(x))))
 
 
 softsign = Op(
@@ -104,10 +104,10 @@ def _exponential_unit(
 ) -> Op:
     """Declare the op scale * x for x > 0 and height * expm1(rate * x) elsewhere."""
 
+    @quiet
     def kernel(x: Array, out: Array | None = None, **given: float) -> Any:
         scale, height, rate = constants(**given)
-        with np.errstate(all="ignore"):
-            return into(out, np.where(x > 0, scale * x, height * np.expm1(rate * x)))
+        return into(out, np.where(x > 0, scale * x, height * np.expm1(rate * x)))
 
     def rule(g: Any, y: Any, x: Any, **given: float) -> Any:
         scale, height, rate = constants(**given)
@@ -189,9 +189,9 @@ def _normal_density(x: Any) -> Any:
 def _gate(gate: Callable[..., Any]) -> Callable[..., Any]:
     """Return x * gate(x) as a kernel, where a gate shut to 0 wins over an infinite x."""
 
+    @quiet
     def kernel(x: Array, out: Array | None = None) -> Any:
-        with np.errstate(all="ignore"):
-            return chain.kernel(x, np.asarray(gate(x)), out=out)
+        return chain.kernel(x, np.asarray(gate(x)), out=out)
 
     return kernel
 

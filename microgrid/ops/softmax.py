@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays import Array, into
 from ..core import Op, Operand, Tensor, as_operand
 from ..record import Domain
-from .arithmetic import ANY, chain
+from .arithmetic import ANY, chain, quiet
 from .axes import Axes, Axis, keep_dims, normalise, reduction_params
 from .index import one_hot
 from .reduction import fold, sum_over
@@ -27,10 +27,10 @@ def _shift(x: Array, axis: Axes) -> tuple[Array, Array]:
     return z, top
 
 
+@quiet
 def _logsumexp_kernel(x: Array, out: Array | None = None, *, axis: Axes, keepdims: bool) -> Any:
-    with np.errstate(all="ignore"):
-        z, top = _shift(x, axis)
-        y = top + np.log(np.add.reduce(np.exp(z), axis=axis, keepdims=True))
+    z, top = _shift(x, axis)
+    y = top + np.log(np.add.reduce(np.exp(z), axis=axis, keepdims=True))
     if not keepdims:
         y = y.reshape([n for i, n in enumerate(x.shape) if i not in axis])
     return into(out, y)
@@ -38,8 +38,8 @@ def _logsumexp_kernel(x: Array, out: Array | None = None, *, axis: Axes, keepdim
 
 _logsumexp = Op(
     name="logsumexp",
-    doc="The logarithm of the sum of exponentials, shifted by the maximum so that none overflows. Its "
-    "slopes are a softmax's weights.",
+    doc="The logarithm of the sum of exponentials, shifted by the maximum so that none overflows. "
+    "Its slopes are a softmax's weights.",
     kernel=_logsumexp_kernel,
     vjps=(
         lambda g, y, x, axis, keepdims: chain(
@@ -56,10 +56,10 @@ _logsumexp = Op(
 )
 
 
+@quiet
 def _softmax(x: Array, out: Array | None = None, *, axis: Axes) -> Any:
-    with np.errstate(all="ignore"):
-        weights = np.exp(_shift(x, axis)[0])
-        return np.divide(weights, np.add.reduce(weights, axis=axis, keepdims=True), out=out)
+    weights = np.exp(_shift(x, axis)[0])
+    return np.divide(weights, np.add.reduce(weights, axis=axis, keepdims=True), out=out)
 
 
 def softmax_rule(g: Any, y: Any, axis: Axes | None = None) -> Any:
@@ -81,10 +81,10 @@ _softmax_over: Op = Op(
 )
 
 
+@quiet
 def _log_softmax_kernel(x: Array, out: Array | None = None, *, axis: Axes) -> Any:
-    with np.errstate(all="ignore"):
-        z, _ = _shift(x, axis)
-        return np.subtract(z, np.log(np.add.reduce(np.exp(z), axis=axis, keepdims=True)), out=out)
+    z, _ = _shift(x, axis)
+    return np.subtract(z, np.log(np.add.reduce(np.exp(z), axis=axis, keepdims=True)), out=out)
 
 
 _log_softmax = Op(
@@ -104,16 +104,16 @@ _log_softmax = Op(
 )
 
 
+@quiet
 def _cross_entropy_kernel(logits: Array, labels: Array, out: Array | None = None) -> Any:
-    with np.errstate(all="ignore"):
-        z, _ = _shift(logits, (logits.ndim - 1,))
-        norm = np.log(np.add.reduce(np.exp(z), axis=-1))
-        if labels.dtype.kind == "f":  # probabilities; those of 0 add nothing, even where z is -inf
-            terms = np.where(labels == 0, 0, labels * (norm[..., None] - z))
-            return np.add.reduce(terms, axis=-1, out=out)
-        rows = z.reshape(-1, z.shape[-1])
-        chosen = rows[np.arange(len(rows)), labels.reshape(-1)].reshape(labels.shape)
-        return np.subtract(norm, chosen, out=out)
+    z, _ = _shift(logits, (logits.ndim - 1,))
+    norm = np.log(np.add.reduce(np.exp(z), axis=-1))
+    if labels.dtype.kind == "f":  # probabilities; those of 0 add nothing, even where z is -inf
+        terms = np.where(labels == 0, 0, labels * (norm[..., None] - z))
+        return np.add.reduce(terms, axis=-1, out=out)
+    rows = z.reshape(-1, z.shape[-1])
+    chosen = rows[np.arange(len(rows)), labels.reshape(-1)].reshape(labels.shape)
+    return np.subtract(norm, chosen, out=out)
 
 
 def _cross_entropy_rule(g: Any, y: Any, logits: Any, labels: Any) -> Any:
@@ -129,7 +129,8 @@ def _cross_entropy_rule(g: Any, y: Any, logits: Any, labels: Any) -> Any:
 softmax_cross_entropy = Op(
     name="softmax_cross_entropy",
     doc="The cross-entropy of a softmax against labels, for each row: indices of classes, or "
-    "probabilities. One op for speed: log_softmax, a choice and their rules take three times the calls.",
+    "probabilities. One op for speed: log_softmax, a choice and their rules take three times the "
+    "calls.",
     kernel=_cross_entropy_kernel,
     vjps=(
         _cross_entropy_rule,

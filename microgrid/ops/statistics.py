@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arrays import Array, into
 from ..core import Op, Operand, Tensor, as_operand
-from .arithmetic import ANY, chain, chain_divide
+from .arithmetic import ANY, chain, chain_divide, quiet
 from .axes import Axes, Axis, count, keep_dims, normalise, ratio, reduction_params
 from .comparison import where
 from .extremes import max
@@ -24,12 +24,12 @@ def _wide(kernel: Callable[..., Any]) -> Callable[..., Any]:
     Integers are computed in double: the differences of unsigned ones wrap around.
     """
 
+    @quiet
     def wider(x: Array, out: Array | None = None, **params: Any) -> Any:
-        with np.errstate(all="ignore"):
-            if x.dtype == np.float16:
-                y = np.asarray(kernel(x.astype(np.float32), **params))
-                return into(out, y.astype(np.float16))
-            return into(out, kernel(x if x.dtype.kind in "fO" else x.astype(float), **params))
+        if x.dtype == np.float16:
+            y = np.asarray(kernel(x.astype(np.float32), **params))
+            return into(out, y.astype(np.float16))
+        return into(out, kernel(x if x.dtype.kind in "fO" else x.astype(float), **params))
 
     return wider
 
@@ -93,7 +93,7 @@ _var = Op(
 
 @_wide
 def _euclid(x: Array, *, axis: Axes, keepdims: bool) -> Any:
-    """Return the Euclidean norm; scaled by a power of two, so that no square overflows or vanishes."""
+    """Return the Euclidean norm, scaled by a power of two so that no square over- or underflows."""
     largest = np.maximum.reduce(np.absolute(x), axis=axis, keepdims=True, initial=0)
     exponent = np.frexp(largest)[1] - 1
     scaled = np.ldexp(x, -exponent)
@@ -138,8 +138,8 @@ def _std_rule(g: Any, y: Any, x: Any, *, axis: Axes, keepdims: bool, ddof: float
 
 _std = Op(
     name="std",
-    doc="The standard deviation over some axes or all: the root of the variance. Its slope where all "
-    "values are equal is 0.",
+    doc="The standard deviation over some axes or all: the root of the variance. Its slope where "
+    "all values are equal is 0.",
     kernel=_std_kernel,
     vjps=(_std_rule,),
     domains=(ANY,),
@@ -200,7 +200,7 @@ def std(x: Operand, axis: Axis = None, ddof: float = 0, keepdims: bool = False) 
 
 def norm(
     x: Operand,
-    ord: float | None = None,
+    ord: float | None = None,  # noqa: A002  NumPy's name
     axis: Axis = None,
     keepdims: bool = False,
 ) -> Tensor:
