@@ -26,9 +26,9 @@ def value_and_grad(
         argnums: the place of the argument to differentiate by, or several places.
 
     Returns:
-        A function of the same arguments, to (value, gradient); with several places the gradient is a
-        tuple. For a Tensor argument the gradient is a Tensor, with a graph if the argument requires
-        a gradient; for a number or an array it is an array.
+        A function of the same arguments, to (value, gradient); with several places the gradient is
+        a tuple. For a Tensor argument the gradient is a Tensor, with a graph if the argument
+        requires a gradient; for a number or an array it is an array.
 
     Raises:
         GraphError: f's result does not depend on the arguments, or has several elements.
@@ -36,6 +36,12 @@ def value_and_grad(
     >>> value_and_grad(lambda x: x**3)(2.0)
     (tensor(8.), np.float64(12.0))
     """
+    return _evaluated("value_and_grad", f, argnums)
+
+
+def _evaluated(
+    who: str, f: Callable[..., Any], argnums: int | Sequence[int]
+) -> Callable[..., tuple[Any, Any]]:
     places = (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
     @functools.wraps(f)
@@ -43,14 +49,14 @@ def value_and_grad(
         given = [args[i] for i in places]
         higher = is_grad_enabled() and any(isinstance(x, Tensor) and x.requires_grad for x in given)
         with enable_grad():
-            variables = [_variable(x) for x in given]
+            variables = [_variable(who, x) for x in given]
             inner = list(args)
             for i, variable in zip(places, variables, strict=True):
                 inner[i] = variable
             y = f(*inner, **kwargs)
             if not isinstance(y, Tensor) or not y.requires_grad:
                 raise GraphError(
-                    f"grad: the function returned {type(y).__name__} that does not depend on the "
+                    f"{who}: the function returned {type(y).__name__} that does not depend on the "
                     f"argument at {argnums}. Compute it from that argument by microgrid's ops."
                 )
             found = gradients(y, variables, create_graph=higher)
@@ -70,8 +76,8 @@ def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..
         argnums: the place of the argument to differentiate by, or several places.
 
     Returns:
-        A function of the same arguments. For a Tensor argument the gradient is a Tensor, with a graph
-        if the argument requires a gradient; for a number or an array it is an array.
+        A function of the same arguments. For a Tensor argument the gradient is a Tensor, with a
+        graph if the argument requires a gradient; for a number or an array it is an array.
 
     Raises:
         GraphError: f's result does not depend on the arguments, or has several elements.
@@ -80,7 +86,7 @@ def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..
     >>> grad(cube)(3.0), grad(grad(cube))(3.0)
     (np.float64(27.0), np.float64(18.0))
     """
-    evaluated = value_and_grad(f, argnums)
+    evaluated = _evaluated("grad", f, argnums)
 
     @functools.wraps(f)
     def derivative(*args: Any, **kwargs: Any) -> Any:
@@ -89,9 +95,9 @@ def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..
     return derivative
 
 
-def _variable(x: Any) -> Tensor:
+def _variable(who: str, x: Any) -> Tensor:
     """Return what f is differentiated by: a node of its own, joined to x if that has a graph."""
     if isinstance(x, Tensor) and x.requires_grad:
         return copy(x)
-    array = as_array("grad", x)
+    array = as_array(who, x)
     return Tensor(array if array.dtype.kind in "fO" else array.astype(np.float64), None, True)
