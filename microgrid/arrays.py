@@ -107,13 +107,13 @@ def _ends(index: slice) -> tuple[Any, Any, Any]:
 
 def exact(numerator: Any, denominator: int = 1) -> Any:
     """Return a ratio as a Fraction, as object arrays need it to stay exact."""
-    from fractions import Fraction  # here, because the import takes as long as a fifth of microgrid's
+    from fractions import Fraction  # here, since it takes a fifth of microgrid's own import
 
     return Fraction(numerator, denominator) if denominator != 1 else Fraction(numerator)
 
 
 def into(out: Array | None, result: Any) -> Any:
-    """Return `result`, written to `out` if that was given: for kernels that cannot do so themselves."""
+    """Return `result`, written to `out` if one was given: for kernels that cannot do so."""
     if out is None:
         return result
     np.copyto(out, result)
@@ -143,6 +143,6 @@ def _check_no_mask(who: str, x: Any) -> None:
     ma = sys.modules.get("numpy.ma")  # not np.ma, which would import it, for 20 ms
     if ma is not None and ma.is_masked(x):
         raise DtypeError(
-            f"{who}: a masked array was given, whose masked elements would count as values. Use its "
-            "filled(), or where() on its mask."
+            f"{who}: a masked array was given, whose masked elements would count as values. "
+            "Use its filled(), or where() on its mask."
         )

@@ -1,7 +1,7 @@
 """Reverse mode: from a result back to what it was computed from.
 
-One loop serves `backward`, `gradients` and gradients of gradients. It is iterative, so depth costs no
-stack, and newest first, since creation order is a topological order.
+One loop serves `backward`, `gradients` and gradients of gradients. It is iterative, so depth costs
+no stack, and newest first, since creation order is a topological order.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def backward(result: Tensor, gradient: Operand | None = None, retain_graph: bool
     Nothing is added unless every rule succeeds.
 
     Args:
-        gradient: of the shape of `result`, what multiplies its Jacobian; may be left out if `result`
-            has one element, and is 1 then.
+        gradient: of the shape of `result`, what multiplies its Jacobian; may be left out if
+            `result` has one element, and is 1 then.
         retain_graph: keep the graph for another pass; otherwise its memory is released.
 
     Raises:
@@ -78,8 +78,8 @@ def gradients(
         create_graph: record the computation, so that the gradients can be differentiated again.
 
     Returns:
-        A list of Tensors with the shapes and dtypes of `xs`, zeros where `y` does not depend on one;
-        a Tensor if `xs` is one. The graph is kept.
+        A list of Tensors with the shapes and dtypes of `xs`, zeros where `y` does not depend on
+        one; a Tensor if `xs` is one. The graph is kept.
 
     Raises:
         GraphError: one of `xs` does not require a gradient, or the graph cannot be used.
@@ -226,10 +226,10 @@ def _propagate(
 
 
 def _is_shared(gx: Array, g: Array, y: Array, values: Sequence[Array]) -> bool:
-    """Return whether gx is not in memory of its own: a rule may return g, y, an input, or a view."""
+    """Return whether gx has no memory of its own: a rule may return g, y, an input, or a view."""
     if gx is g or gx is y or gx.base is not None:
         return True
-    for value in values:
+    for value in values:  # noqa: SIM110  any() with a generator is slower
         if gx is value:
             return True
     return False
@@ -241,8 +241,8 @@ def _sum_to(x: Array, out: Array | None = None, *, shape: tuple[int, ...]) -> An
     y = np.asarray(np.add.reduce(x, axis=(*range(lead), *stretched), keepdims=True))
     if lead < 0 or y.shape[lead:] != shape:
         raise ShapeError(
-            f"sum_to: shape {x.shape} does not come from broadcasting {shape}. The rule of an op must "
-            "return a gradient of its input's shape, or of one that this broadcasts to."
+            f"sum_to: shape {x.shape} does not come from broadcasting {shape}. The rule of an op "
+            "must return a gradient of its input's shape, or of one that this broadcasts to."
         )
     return into(out, y.reshape(shape))
 

@@ -15,8 +15,8 @@ def tensor(data: Operand, dtype: DTypeLike | None = None, requires_grad: bool = 
     """Return a Tensor with a copy of the data, as `numpy.array` copies.
 
     Args:
-        data: numbers, nested lists of them, an array, a Tensor; of floats, integers, truth values or
-            Fractions.
+        data: numbers, nested lists of them, an array, a Tensor; of floats, integers, truth values
+            or Fractions.
         dtype: of the result; that of the data if None.
         requires_grad: whether `backward` shall give it a gradient.
 

@@ -1,4 +1,4 @@
-"""NumPy's protocols: `np.exp(t)`, `np.sum(t)` and `array * t` are microgrid's ops of those names."""
+"""NumPy's protocols: `np.exp(t)`, `np.sum(t)` and `array * t` run the ops of those names."""
 
 from __future__ import annotations
 

@@ -48,11 +48,12 @@ class Pieces:
 
 @dataclass(frozen=True)
 class EachInput:
-    """The rules of an op of any number of inputs: `rule(i, g, y, *inputs, **params)` for input i."""
+    """The rules of an op of any number of inputs: `rule(i, g, y, *inputs, **params)` for each."""
 
     rule: Rule
 
     def __call__(self, count: int) -> tuple[Rule | None, ...]:
+        """Return the rules for `count` inputs."""
         return _rule_of_each(self.rule, count)
 
 
@@ -91,9 +92,9 @@ class Record:
         name: what it is called in `OPS`, in errors and in the documentation.
         doc: what it computes and by which conventions. Examples in it run as doctests.
         kernel: `kernel(*arrays, out=None, **params)` returns an array.
-        vjps: per input `rule(g, y, *inputs, **params)`, the gradient of sum(g * y); None where there
-            is none. Rules are written in ops and operators, so they can be differentiated too.
-            Broadcasting is undone and the dtype restored by the caller.
+        vjps: per input `rule(g, y, *inputs, **params)`, the gradient of sum(g * y); None where
+            there is none. Rules are written in ops and operators, so they can be differentiated
+            too. Broadcasting is undone and the dtype restored by the caller.
         domains: per input, where the tests draw it.
         signature: in NumPy's gufunc notation.
         shapes: shapes of the inputs to test, where the signature alone does not tell them.

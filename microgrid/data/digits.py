@@ -40,7 +40,7 @@ def load_digits(*, scale: bool = False) -> tuple[NDArray[np.float32], NDArray[np
     --*.:*--
     --.*:---
     """
-    from importlib import resources  # here, because it takes a third of the time of the whole import
+    from importlib import resources  # here, since it takes a third of the whole import's time
 
     with (
         resources.files(__package__).joinpath("digits.npz").open("rb") as file,

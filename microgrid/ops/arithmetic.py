@@ -1,5 +1,7 @@
-"""Arithmetic, elementwise. A file to scan like a sheet of formulas: g is the gradient that comes in,
-y the result, x or a, b the inputs.
+"""Arithmetic, elementwise.
+
+A file to scan like a sheet of formulas: g is the gradient that comes in, y the result, x or a, b
+the inputs.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ def _zero_wins(ufunc: Callable[..., Any], zeros: Callable[..., Any]) -> Callable
         y = ufunc(a, b, out=out)
         if type(y) is not np.ndarray:
             y = np.asarray(y)
-        # One number tells whether all are finite. If it overflows where they are, that costs time only.
+        # One number tells whether all are finite. If it overflows though they are, time is lost.
         flat = y.ravel()
         if y.dtype.kind != "O" and not math.isfinite(flat.dot(flat)):
             np.copyto(y, 0, where=zeros(a, b))
@@ -113,7 +115,7 @@ multiply = Op(
 
 divide = Op(
     name="divide",
-    doc="The quotient. Division by zero gives inf or nan, as IEEE arithmetic has it, and no warning.",
+    doc="The quotient. Division by zero gives inf or nan, as in IEEE arithmetic, and no warning.",
     kernel=quiet(np.divide),
     vjps=(
         lambda g, y, a, b: chain_divide(g, b),
@@ -139,8 +141,8 @@ negative = Op(
 
 power: Op = Op(
     name="power",
-    doc="a to the power b. A negative base takes integer exponents only, others give nan. The slope "
-    "of x**0 is 0 everywhere; that of 0**b towards b is taken as 0.",
+    doc="a to the power b. A negative base takes integer exponents only, others give nan. The "
+    "slope of x**0 is 0 everywhere; that of 0**b towards b is taken as 0.",
     kernel=quiet(np.power),
     vjps=(
         lambda g, y, a, b: chain(g, chain(b, power(a, b - 1))),
@@ -178,7 +180,7 @@ square = Op(
 
 sqrt = Op(
     name="sqrt",
-    doc="The square root. Its slope at 0 is inf; of a negative number it is nan, without a warning.",
+    doc="The square root. Its slope at 0 is inf; of a negative number it is nan, with no warning.",
     kernel=quiet(np.sqrt),
     vjps=(lambda g, y, x: chain_divide(g, 2 * y),),
     domains=(POSITIVE,),

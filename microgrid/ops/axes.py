@@ -43,13 +43,13 @@ def kept_shape(shape: tuple[int, ...], axis: tuple[int, ...]) -> tuple[int, ...]
 
 
 def keep_dims(reduced: Any, shape: tuple[int, ...], axis: tuple[int, ...]) -> Any:
-    """Return the result of a reduction of `shape`, or its gradient, with the reduced axes put back."""
+    """Return the result of a reduction of `shape`, or its gradient, with its axes put back."""
     wanted = kept_shape(shape, axis)
     return reduced if reduced.shape == wanted else reduced.reshape(wanted)
 
 
 def reduction_params(shape: tuple[int, ...], empty: bool = True) -> list[dict[str, Any]]:
-    """Return the legal axes and keepdims for a shape; with `empty`, also where nothing is reduced."""
+    """Return the legal axes and keepdims for a shape; if `empty`, also where nothing is reduced."""
     ndim = len(shape)
     axes: list[tuple[int, ...]] = [tuple(range(ndim)), (), *((i,) for i in range(ndim))]
     axes += [(i, j) for i in range(ndim) for j in range(i)]

@@ -62,8 +62,8 @@ _slice = Op(
 
 _gather = Op(
     name="gather",
-    doc="The elements at an index with arrays of integers or a mask: a copy. Where an index repeats, "
-    "the gradients add up.",
+    doc="The elements at an index with arrays of integers or a mask: a copy. Where an index "
+    "repeats, the gradients add up.",
     kernel=lambda x, out=None, *, index: into(out, x[index]),
     vjps=(lambda g, y, x, index: _scatter(g, index=index, shape=x.shape),),
     domains=(ANY,),
@@ -182,7 +182,7 @@ def _put_along_kernel(
 
 _take_along_axis = Op(
     name="take_along_axis",
-    doc="For each place of `indices` the element of x there, with the index along one axis replaced.",
+    doc="For each place of `indices` the element of x there, its index along one axis replaced.",
     kernel=lambda x, indices, out=None, *, axis: into(out, np.take_along_axis(x, indices, axis)),
     vjps=(
         lambda g, y, x, indices, axis: _put_along(g, indices, axis=axis, size=x.shape[axis]),
@@ -269,15 +269,15 @@ def take_along_axis(x: Operand, indices: Operand, axis: int) -> Tensor:
     t = as_operand("take_along_axis", x)
     places = as_operand("take_along_axis", indices)
     place = normalise("take_along_axis", axis, t)[0]
-    rest = [s[:place] + (1,) + s[place + 1 :] for s in (t.shape, places.shape)]
+    rest = [(*s[:place], 1, *s[place + 1 :]) for s in (t.shape, places.shape)]
     try:
         if t.ndim != places.ndim:
             raise ValueError
         shape = np.broadcast_shapes(*rest)
     except ValueError:
         raise ShapeError(
-            f"take_along_axis: shapes {t.shape} and {places.shape} do not broadcast together but for "
-            f"axis {axis}; they need as many dimensions. Use expand_dims()."
+            f"take_along_axis: shapes {t.shape} and {places.shape} do not broadcast together but "
+            f"for axis {axis}; they need as many dimensions. Use expand_dims()."
         ) from None
     t = broadcast_to(t, [n if i != place else t.shape[place] for i, n in enumerate(shape)])
     places = broadcast_to(

@@ -37,7 +37,7 @@ def _matmul(a: Array, b: Array, out: Array | None = None) -> Any:
 
 
 def _times(a: Any, b: Any) -> Any:
-    """Return the product in a rule: as the op's kernel gives it, so that all ways agree bit by bit."""
+    """Return the product in a rule, as the op's kernel gives it: all ways agree bit by bit."""
     if type(a) is type(b) is np.ndarray:
         return a.dot(b) if a.ndim == b.ndim == 2 else np.matmul(a, b)
     return matmul(a, b)
@@ -105,8 +105,8 @@ def _affine(x: Array, weight: Array, bias: Array, out: Array | None = None) -> A
 
 affine = Op(
     name="affine",
-    doc="x @ weight + bias, what a dense layer computes. One op, because it saves a small network's "
-    "training step a sixth of its time.",
+    doc="x @ weight + bias, what a dense layer computes. One op, because it saves a small "
+    "network's training step a sixth of its time.",
     kernel=_affine,
     vjps=(
         lambda g, y, x, weight, bias: _times(g, weight.T),
@@ -160,8 +160,8 @@ def _as_columns(b: Any) -> Any:
 
 dot = Op(
     name="dot",
-    doc="The dot product of two vectors: the sum of their products. Of arrays, over the last axis of "
-    "a and the last but one of b, in all combinations of the others, as `numpy.dot`.",
+    doc="The dot product of two vectors: the sum of their products. Of arrays, over the last axis "
+    "of a and the last but one of b, in all combinations of the others, as `numpy.dot`.",
     kernel=lambda a, b, out=None: into(out, np.dot(a, b)),
     vjps=(_dot_left, _dot_right),
     domains=(ANY, ANY),
@@ -245,7 +245,7 @@ def _einsum_kernel(*xs: Array, out: Array | None = None, subscripts: str) -> Any
 
 _einsum = Op(
     name="einsum",
-    doc="Einstein's summation: products of elements, summed over the letters that the result lacks.",
+    doc="Einstein's summation: products of elements, summed over the letters not in the result.",
     kernel=_einsum_kernel,
     vjps=EachInput(_einsum_rule),
     domains=(ANY,),
@@ -285,9 +285,9 @@ def einsum(subscripts: str, *operands: Operand) -> Tensor:
     """Return Einstein's summation of the operands, as `numpy.einsum` reads it.
 
     Args:
-        subscripts: letters for the axes of each operand, commas between them, "->" and the letters of
-            the result; without that, those that occur once, in alphabetical order. An ellipsis stands
-            for axes that broadcast.
+        subscripts: letters for the axes of each operand, commas between them, "->" and the letters
+            of the result; without that, those that occur once, in alphabetical order. An ellipsis
+            stands for axes that broadcast.
         operands: as many as there are terms.
 
     Raises:
@@ -325,8 +325,8 @@ def _explicit(subscripts: str, ndims: list[int]) -> str:
             terms[i] = term.replace("...", ellipsis[extra - here :] if here > 0 else "")
         if len(terms[i]) != ndim:
             raise ShapeError(
-                f"einsum: the term {term!r} was given for an operand of {ndim} dimensions; it needs "
-                "a letter for each."
+                f"einsum: the term {term!r} was given for an operand of {ndim} dimensions; it "
+                "needs a letter for each."
             )
     if not arrow:
         everything = "".join(terms)

@@ -206,8 +206,8 @@ def transpose(x: Operand, *axes: Any) -> Tensor:
         order = normalise("transpose", axes, t)
         if len(order) != t.ndim:
             raise ShapeError(
-                f"transpose: axes {tuple(axes)} were given for shape {t.shape}; it needs each of the "
-                f"{t.ndim} axes once. Name them all, or none to reverse them."
+                f"transpose: axes {tuple(axes)} were given for shape {t.shape}; it needs each of "
+                f"the {t.ndim} axes once. Name them all, or none to reverse them."
             )
     return _transpose(t, axes=order)
 

@@ -75,9 +75,10 @@ def gradcheck(
                     if not raise_exception:
                         return False
                     raise GradientError(
-                        f"gradcheck: the gradient of result {k} at {place} towards input {i} at {at} "
-                        f"is {slope!r}; central differences with step {eps} give {difference!r}. "
-                        "Look at the rules of the ops in between, or for a kink at this point."
+                        f"gradcheck: the gradient of result {k} at {place} towards input {i} at "
+                        f"{at} is {slope!r}; central differences with step {eps} give "
+                        f"{difference!r}. Look at the rules of the ops in between, or for a kink "
+                        "at this point."
                     )
     return True
 
