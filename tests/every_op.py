@@ -41,7 +41,10 @@ def first(x: Any) -> Any:
 # Elementwise, of an operand of any shape and, where there are two, of either place.
 ELEMENTWISE: dict[str, tuple[Call, ...]] = {
     "absolute": (mg.absolute,),
-    "add": (lambda x: x + 2, lambda x: 2.0 + x, lambda x: x + x, lambda x: mg.add(x, like(x, 1, 2))),
+    "add": (
+        lambda x: mg.add(x, 2), lambda x: mg.add(2.0, x), lambda x: mg.add(x, x),
+        lambda x: mg.add(x, like(x, 1, 2)),
+    ),
     "celu": (mg.celu, lambda x: mg.celu(x, 2.0)),
     "clip": (
         lambda x: mg.clip(x, -1, 1),
@@ -50,7 +53,10 @@ ELEMENTWISE: dict[str, tuple[Call, ...]] = {
     ),
     "copy": (mg.copy,),
     "cos": (mg.cos,),
-    "divide": (lambda x: x / 2, lambda x: 2.0 / x, lambda x: x / x, lambda x: like(x, 1, 0) / x),
+    "divide": (
+        lambda x: mg.divide(x, 2), lambda x: mg.divide(2.0, x), lambda x: mg.divide(x, x),
+        lambda x: mg.divide(like(x, 1, 0), x),
+    ),
     "elu": (mg.elu, lambda x: mg.elu(x, alpha=2.0)),
     "exp": (mg.exp,),
     "expm1": (mg.expm1,),
@@ -65,12 +71,15 @@ ELEMENTWISE: dict[str, tuple[Call, ...]] = {
     "maximum": (lambda x: mg.maximum(x, 0), lambda x: mg.maximum(like(x, 1, -1), x)),
     "minimum": (lambda x: mg.minimum(x, 0), lambda x: mg.minimum(like(x, 1, -1), x)),
     "mish": (mg.mish,),
-    "multiply": (lambda x: x * 2, lambda x: 2.5 * x, lambda x: x * x, lambda x: x * like(x, 0, 3)),
+    "multiply": (
+        lambda x: mg.multiply(x, 2), lambda x: mg.multiply(2.5, x), lambda x: mg.multiply(x, x),
+        lambda x: mg.multiply(x, like(x, 0, 3)),
+    ),
     "negative": (mg.negative,),
     "piecewise_linear": (lambda x: mg.piecewise_linear(x, [-1, 0.5], [2, -1, 0.25], (1, 2)),),
     "power": (
-        lambda x: x**2, lambda x: x**0, lambda x: x**-1, lambda x: x**0.5, lambda x: 2.0**x,
-        lambda x: mg.power(x, like(x, 3, 1, 0)),
+        lambda x: mg.power(x, 2), lambda x: mg.power(x, 0), lambda x: mg.power(x, -1),
+        lambda x: mg.power(x, 0.5), lambda x: mg.power(2.0, x), lambda x: mg.power(x, like(x, 3, 1, 0)),
     ),
     "prelu": (lambda x: mg.prelu(x, 0.25), lambda x: mg.prelu(like(x, -2, 1), x)),
     "reciprocal": (mg.reciprocal,),
@@ -87,7 +96,7 @@ ELEMENTWISE: dict[str, tuple[Call, ...]] = {
     "softsign": (mg.softsign,),
     "sqrt": (mg.sqrt,),
     "square": (mg.square,),
-    "subtract": (lambda x: x - 2, lambda x: 2.0 - x, lambda x: x - x),
+    "subtract": (lambda x: mg.subtract(x, 2), lambda x: mg.subtract(2.0, x), lambda x: mg.subtract(x, x)),
     "tanh": (mg.tanh,),
     "where": (
         lambda x: mg.where(np.resize([True, False], x.shape), x, 0.5),
@@ -134,7 +143,7 @@ WITH_AXIS: dict[str, tuple[Call, ...]] = {
     "getitem": (lambda x: mg.getitem(x, slice(None, None, -1)), lambda x: mg.getitem(x, (..., slice(0, 1)))),
     "log_softmax": (mg.log_softmax,),
     "logsumexp": (lambda x: mg.logsumexp(x, axis=-1),),
-    "matmul": (lambda x: x @ columns(x), lambda x: square_like(x) @ x),
+    "matmul": (lambda x: mg.matmul(x, columns(x)), lambda x: mg.matmul(square_like(x), x)),
     "mean": (lambda x: mg.mean(x, axis=-1),),
     "moveaxis": (lambda x: mg.moveaxis(x, 0, -1),),
     "norm": (lambda x: mg.norm(x, axis=-1, keepdims=True),),
