@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ from hypothesis.extra import numpy as hnp
 
 import microgrid as mg
 from microgrid.core import Op
-from microgrid.record import Domain
 from microgrid.ops.pieces import least_norm
+from microgrid.record import Domain
 
 STEP = 1e-6
 
@@ -265,13 +266,13 @@ def _expected_slopes(pieces: Any) -> Any:
     knots = pieces.knots
     for knot, left, right in zip(knots, pieces.slopes, pieces.slopes[1:], strict=False):
         yield float(knot), least_norm(left, right)
-    middles = [(a + b) / 2 for a, b in zip(knots, knots[1:], strict=False)]
+    middles = [(a + b) / 2 for a, b in pairwise(knots)]
     outside = [knots[0] - 1, *middles, knots[-1] + 1] if knots else [0]
     yield from zip(map(float, outside), pieces.slopes, strict=True)
 
 
 def least_norm_is_inside(pieces: Any, x: float, slope: Any) -> bool:
-    """Return whether the slope lies between those on the two sides of x, and none there is smaller."""
+    """Return whether the slope lies between those on the two sides of x, and none is nearer 0."""
     left = pieces.slopes[sum(float(k) < x for k in pieces.knots)]
     right = pieces.slopes[sum(float(k) <= x for k in pieces.knots)]
     low, high = min(left, right), max(left, right)
@@ -280,7 +281,7 @@ def least_norm_is_inside(pieces: Any, x: float, slope: Any) -> bool:
 
 
 def _check_continuity(op: Op, params: dict[str, Any], pieces: Any) -> None:
-    """The values at a step to each side of every knot follow from the slopes, in exact arithmetic."""
+    """The values a step to each side of every knot follow from the slopes, in exact arithmetic."""
     step = Fraction(1, 1024)
     if any(float(s) != Fraction(s) for s in pieces.slopes):
         return

@@ -1,4 +1,4 @@
-"""Which dtype comes out: floats stay what they are, integers carry no gradient, Fractions stay exact."""
+"""Which dtype comes out: floats keep theirs, integers carry no gradient, Fractions stay exact."""
 
 from __future__ import annotations
 
@@ -118,7 +118,8 @@ def test_a_narrow_leaf_in_a_wide_expression_gets_a_narrow_gradient(dtype: Any) -
     for y in (
         mg.exp(x) * wide, x @ wide, mg.maximum(x, wide), mg.where([True, False, True], x, wide),
         mg.concatenate([x, wide]), mg.stack([x, wide]), mg.dot(x, wide), mg.outer(wide, x),
-        mg.einsum("i,j->ij", x, wide), mg.power(wide, x), mg.prelu(wide - 2, x), mg.logaddexp(x, wide),
+        mg.einsum("i,j->ij", x, wide), mg.power(wide, x), mg.prelu(wide - 2, x),
+        mg.logaddexp(x, wide),
     ):  # fmt: skip
         assert y.dtype == np.longdouble
         y.backward(np.ones(y.shape))
@@ -178,7 +179,9 @@ LOSSES: dict[str, Function] = {
     "cross entropy, none": lambda x, t: mg.cross_entropy(x, [0, 1], reduction="none"),
     "cross entropy, smoothed": lambda x, t: mg.cross_entropy(x, [0, 1], label_smoothing=0.1),
     "cross entropy, weighted": lambda x, t: mg.cross_entropy(x, [0, 1], weight=[1.0, 2.0, 3.0]),
-    "cross entropy, probabilities": lambda x, t: mg.cross_entropy(x, np.full((2, 3), 1 / 3, x.dtype)),
+    "cross entropy, probabilities": lambda x, t: mg.cross_entropy(
+        x, np.full((2, 3), 1 / 3, x.dtype)
+    ),
     "nll": lambda x, t: mg.nll_loss(mg.log_softmax(x), [0, 1]),
     "bce": lambda x, t: mg.binary_cross_entropy_with_logits(x, np.zeros((2, 3), int)),
     "hinge": lambda x, t: mg.hinge_loss(x, np.ones((2, 3), int)),
@@ -215,9 +218,12 @@ def test_layers_work_in_float32_whatever_array_is_given(layer: str, given_dtype:
 
 
 ACTIVATIONS = [
-    name for name, kind in vars(mg.nn).items()
-    if isinstance(kind, type) and issubclass(kind, mg.nn.Module) and kind.__module__.endswith("activations")
-]  # fmt: skip
+    name
+    for name, kind in vars(mg.nn).items()
+    if isinstance(kind, type)
+    and issubclass(kind, mg.nn.Module)
+    and kind.__module__.endswith("activations")
+]
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -237,7 +243,17 @@ def test_activation_layers_keep_the_dtype(name: str, dtype: Any) -> None:
 
 # --- integers, truth values ----------------------------------------------------------------------
 
-DISCRETE = [np.bool_, np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64]
+DISCRETE = [
+    np.bool_,
+    np.int8,
+    np.int16,
+    np.int32,
+    np.int64,
+    np.uint8,
+    np.uint16,
+    np.uint32,
+    np.uint64,
+]
 ROUTES: dict[str, Function] = {
     "tensor": lambda dtype: mg.tensor(np.ones(2, dtype), requires_grad=True),
     "Tensor": lambda dtype: mg.Tensor(np.ones(2, dtype), requires_grad=True),
@@ -256,14 +272,16 @@ def test_what_cannot_vary_continuously_can_carry_no_gradient(route: str, dtype: 
         ROUTES[route](dtype)
     assert isinstance(caught.value, DtypeError)
     assert str(caught.value) == (
-        f"tensor: requires_grad=True was given for dtype {np.dtype(dtype)}; a gradient needs a dtype "
-        "that varies continuously. Use float data, as in tensor(data, dtype=float)."
+        f"tensor: requires_grad=True was given for dtype {np.dtype(dtype)}; a gradient needs a "
+        "dtype that varies continuously. Use float data, as in tensor(data, dtype=float)."
     )
 
 
 @pytest.mark.parametrize("data", [1, [1, 2], True, [[1], [2]], np.arange(3), range(3), np.int8(1)])
 def test_integer_data_of_any_form_can_carry_no_gradient(data: Any) -> None:
-    with pytest.raises(DtypeError, match=r"^tensor: requires_grad=True was given for dtype (int|bool)"):
+    with pytest.raises(
+        DtypeError, match=r"^tensor: requires_grad=True was given for dtype (int|bool)"
+    ):
         mg.tensor(data, requires_grad=True)
 
 
@@ -271,7 +289,15 @@ def test_integer_data_of_any_form_can_carry_no_gradient(data: Any) -> None:
 def test_integer_constants_in_float_expressions(dtype: Any) -> None:
     n = np.array([1, 0, 1], dtype)
     x = mg.tensor([1.5, 2.5, 3.5], requires_grad=True)
-    for y in (x * n, n * x, x * mg.tensor(n), mg.where(n, x, 0), x + n, mg.dot(x, n), x @ mg.tensor(n)):
+    for y in (
+        x * n,
+        n * x,
+        x * mg.tensor(n),
+        mg.where(n, x, 0),
+        x + n,
+        mg.dot(x, n),
+        x @ mg.tensor(n),
+    ):
         y.sum().backward()
         assert x.grad.dtype == np.float64
     assert x.grad.tolist() == [7, 1, 7]
@@ -340,8 +366,9 @@ def test_foreign_byte_order_comes_in_and_leaves_native(dtype: np.dtype[Any]) -> 
     a = np.array([[0.5, 1.5, 2.5], [0.75, 1.0, 2.0]], dtype)
     native = dtype.newbyteorder("=")
     for t in (
-        mg.tensor(a), mg.Tensor(a), mg.tensor([1.0], dtype=dtype), mg.zeros(3, dtype), mg.full(2, 1, dtype),
-        mg.ones_like(a), mg.tensor([1.0]).astype(dtype), mg.one_hot([0], 2, dtype),
+        mg.tensor(a), mg.Tensor(a), mg.tensor([1.0], dtype=dtype), mg.zeros(3, dtype),
+        mg.full(2, 1, dtype), mg.ones_like(a), mg.tensor([1.0]).astype(dtype),
+        mg.one_hot([0], 2, dtype),
     ):  # fmt: skip
         assert t.dtype == native
         assert np.asarray(t.data if isinstance(t, mg.Tensor) else t).dtype.isnative
@@ -366,7 +393,7 @@ def test_foreign_byte_order_as_a_constant_beside_a_tensor() -> None:
 
 # --- Fractions -----------------------------------------------------------------------------------
 
-# What rational numbers are closed under. The others need a root, an exponential or a float constant.
+# What rational numbers are closed under. The others need a root, an exponential or a float.
 EXACT = {
     "absolute", "add", "broadcast_to", "clip", "concatenate", "copy", "crelu", "cumsum", "divide",
     "expand_dims", "flip", "getitem", "hardsigmoid", "hardtanh", "leaky_relu", "max", "maximum",
@@ -396,7 +423,9 @@ FRACTION_CALLS: dict[str, Function] = {
     "clip": lambda x: mg.clip(x, -0.5, 1.25),
     "clip below": lambda x: mg.clip(x, 0.5, None),
     "softshrink": mg.softshrink,
-    "piecewise_linear": lambda x: mg.piecewise_linear(x, [Fraction(-1, 3), 1], [Fraction(1, 7), 2, -1]),
+    "piecewise_linear": lambda x: mg.piecewise_linear(
+        x, [Fraction(-1, 3), 1], [Fraction(1, 7), 2, -1]
+    ),
     "prelu": lambda x: mg.prelu(x, np.array(Fraction(1, 3), object)),
     "maximum": lambda x: mg.maximum(x, 1),
     "maximum of two": lambda x: mg.maximum(x, x[::-1]),
@@ -495,7 +524,13 @@ def test_long_doubles_are_not_rounded_to_doubles() -> None:
 
 def test_a_bound_of_another_dtype_is_a_python_number() -> None:
     x = mg.tensor(np.array([-2, 0.5, 3], np.float16), requires_grad=True)
-    for y in (mg.clip(x, -1, 1), mg.maximum(x, 0), mg.minimum(x, 0.25), mg.hardtanh(x), mg.relu6(x)):
+    for y in (
+        mg.clip(x, -1, 1),
+        mg.maximum(x, 0),
+        mg.minimum(x, 0.25),
+        mg.hardtanh(x),
+        mg.relu6(x),
+    ):
         assert y.dtype == np.float16
 
 

@@ -6,6 +6,7 @@ exact, so an equality that holds in mathematics holds bit for bit.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import hashlib
 import os
@@ -140,10 +141,14 @@ BINARY = {
 
 @st.composite
 def programs(draw: Any) -> list[tuple[str, int, int]]:
-    """Draw a straight-line program over two inputs: each line an operation on two earlier values."""
+    """Draw a straight-line program over two inputs: each line combines two earlier values."""
     lines = draw(st.integers(1, 12))
     return [
-        (draw(st.sampled_from(["+", "-", "*"])), draw(st.integers(0, i + 1)), draw(st.integers(0, i + 1)))
+        (
+            draw(st.sampled_from(["+", "-", "*"])),
+            draw(st.integers(0, i + 1)),
+            draw(st.integers(0, i + 1)),
+        )
         for i in range(lines)
     ]
 
@@ -435,9 +440,7 @@ def test_an_error_in_backward_leaves_no_garbage() -> None:
     y = mg.exp(x)
     alive = weakref.ref(y)
     z = y * 2
-    try:
+    with contextlib.suppress(mg.errors.ShapeError):  # pytest.raises would keep the traceback
         z.backward(np.ones(7))
-    except mg.errors.ShapeError:
-        pass
     del y, z
     assert alive() is None

@@ -160,14 +160,21 @@ def test_the_larger_takes_all() -> None:
 
 def test_clip_between_tensors_is_composed_of_maximum_and_minimum() -> None:
     f = lambda x, low, high: mg.clip(x, low, high)  # noqa: E731
-    assert slopes(f, [0.0, 1.0, 2.0], [0.0] * 3, [2.0] * 3) == [[0.5, 1, 0.5], [0.5, 0, 0], [0, 0, 0.5]]
+    assert slopes(f, [0.0, 1.0, 2.0], [0.0] * 3, [2.0] * 3) == [
+        [0.5, 1, 0.5],
+        [0.5, 0, 0],
+        [0, 0, 0.5],
+    ]
     assert slopes(lambda x, low: mg.clip(x, low), [0.0, 1.0], [0.0, 0.0]) == [[0.5, 1], [0.5, 0]]
     # A bound that is an array is an operand too, although it gets no gradient.
     assert slopes(lambda x: mg.clip(x, np.zeros(2), None), [0.0, 1.0]) == [[0.5, 1]]
 
 
 def test_prelu_towards_its_slope() -> None:
-    assert slopes(mg.prelu, [-2.0, 0.0, -0.0, 3.0], [0.25] * 4) == [[0.25, 0.25, 0.25, 1], [-2, 0, 0, 0]]
+    assert slopes(mg.prelu, [-2.0, 0.0, -0.0, 3.0], [0.25] * 4) == [
+        [0.25, 0.25, 0.25, 1],
+        [-2, 0, 0, 0],
+    ]
     assert slopes(mg.prelu, [-2.0, 0.0, 3.0], 0.25)[1] == -2
 
 
@@ -265,7 +272,9 @@ SPECIAL = [0.0, -0.0, 1.0, -1.0, 2.0, 6.0, -6.0, 0.5, 5e-7, -5e-7, 5e-324, -5e-3
 kinky = hnp.arrays(
     float,
     hnp.array_shapes(min_dims=0, max_dims=2, min_side=0, max_side=4),
-    elements=st.one_of(st.sampled_from([*SPECIAL, math.inf, -math.inf]), st.integers(-8, 8).map(float)),
+    elements=st.one_of(
+        st.sampled_from([*SPECIAL, math.inf, -math.inf]), st.integers(-8, 8).map(float)
+    ),
     fill=st.nothing(),
 )
 
@@ -370,7 +379,9 @@ LAYERS: list[Function] = [
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, len(LAYERS) - 1), st.integers(-3, 3)), min_size=1, max_size=4),
+    st.lists(
+        st.tuples(st.integers(0, len(LAYERS) - 1), st.integers(-3, 3)), min_size=1, max_size=4
+    ),
     st.lists(st.integers(-12, 12), min_size=4, max_size=4),
     st.lists(st.integers(-2, 2), min_size=16, max_size=16),
 )
@@ -387,7 +398,9 @@ def test_between_kinks_backward_is_the_difference_exactly(
 
     # Entries at odd multiples of a tiny unit: a kink at such a point would be a coincidence, and
     # where the two one-sided differences disagree there is one.
-    a = np.array([Fraction(e, 4) + Fraction(2 * i + 1, 10**9 + 7) for i, e in enumerate(entries)], object)
+    a = np.array(
+        [Fraction(e, 4) + Fraction(2 * i + 1, 10**9 + 7) for i, e in enumerate(entries)], object
+    )
     x = mg.tensor(a, requires_grad=True)
     net(x).backward()
     step = Fraction(1, 10**40)

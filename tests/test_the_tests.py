@@ -145,7 +145,6 @@ def test_missing_unbroadcast_is_rejected(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_missing_restoration_of_the_dtype_is_rejected() -> None:
-    op = mg.OPS["add"]
     with faulty("add", kernel=lambda a, b, out=None: np.add(a, b * np.float64(1))) as op:
         assert rejects(lambda op, call: battery.check_dtype(op, call, np.float32), op)
 
@@ -180,7 +179,7 @@ WRONG_KINKS: dict[str, tuple[str, dict[str, Any]]] = {
 @pytest.mark.parametrize("fault", WRONG_KINKS)
 def test_a_wrong_slope_at_a_kink_is_rejected(fault: str) -> None:
     name, changes = WRONG_KINKS[fault]
-    with faulty(name, **changes) as op, pytest.raises(AssertionError):
+    with faulty(name, **changes) as op, pytest.raises(AssertionError):  # noqa: PT012  any of them
         for params in op.params(()):
             battery.check_kinks(op, params)
 
