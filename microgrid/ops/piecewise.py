@@ -326,9 +326,9 @@ def rrelu(
             f"rrelu: lower={lower} and upper={upper} were given; the first must not be above the "
             "second. Swap them."
         )
+    t = as_operand("rrelu", x)
     if not training:
         return leaky_relu(x, (lower + upper) / 2)
-    t = as_operand("rrelu", x)
     drawn = np.random.default_rng(rng).uniform(lower, upper, t.shape)
     return prelu(t, drawn.astype(t.dtype, copy=False) if t.dtype.kind == "f" else drawn)
 
