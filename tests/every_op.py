@@ -79,7 +79,8 @@ ELEMENTWISE: dict[str, tuple[Call, ...]] = {
     "piecewise_linear": (lambda x: mg.piecewise_linear(x, [-1, 0.5], [2, -1, 0.25], (1, 2)),),
     "power": (
         lambda x: mg.power(x, 2), lambda x: mg.power(x, 0), lambda x: mg.power(x, -1),
-        lambda x: mg.power(x, 0.5), lambda x: mg.power(2.0, x), lambda x: mg.power(x, like(x, 3, 1, 0)),
+        lambda x: mg.power(x, 0.5), lambda x: mg.power(2.0, x),
+        lambda x: mg.power(x, like(x, 3, 1, 0)),
     ),
     "prelu": (lambda x: mg.prelu(x, 0.25), lambda x: mg.prelu(like(x, -2, 1), x)),
     "reciprocal": (mg.reciprocal,),
@@ -96,7 +97,9 @@ ELEMENTWISE: dict[str, tuple[Call, ...]] = {
     "softsign": (mg.softsign,),
     "sqrt": (mg.sqrt,),
     "square": (mg.square,),
-    "subtract": (lambda x: mg.subtract(x, 2), lambda x: mg.subtract(2.0, x), lambda x: mg.subtract(x, x)),
+    "subtract": (
+        lambda x: mg.subtract(x, 2), lambda x: mg.subtract(2.0, x), lambda x: mg.subtract(x, x),
+    ),
     "tanh": (mg.tanh,),
     "where": (
         lambda x: mg.where(np.resize([True, False], x.shape), x, 0.5),
@@ -132,15 +135,23 @@ ANY_SHAPE: dict[str, tuple[Call, ...]] = {
 WITH_AXIS: dict[str, tuple[Call, ...]] = {
     "affine": (
         lambda x: mg.affine(x, columns(x), np.ones(2, x.dtype)),
-        lambda x: mg.affine(np.ones((3, x.shape[-1]), x.dtype), columns(x), mg.sum(x) * np.ones(2, x.dtype)),
+        lambda x: mg.affine(
+            np.ones((3, x.shape[-1]), x.dtype), columns(x), mg.sum(x) * np.ones(2, x.dtype)
+        ),
     ),
     "concatenate": (lambda x: mg.concatenate([x, like(x, 1), x], axis=-1),),
     "crelu": (mg.crelu,),
     "cumsum": (lambda x: mg.cumsum(x, axis=-1),),
     "dot": (lambda x: mg.dot(x, columns(x)), lambda x: mg.dot(square_like(x), x)),
-    "einsum": (lambda x: mg.einsum("...i,ij->...j", x, columns(x)), lambda x: mg.einsum("...i->...", x)),
+    "einsum": (
+        lambda x: mg.einsum("...i,ij->...j", x, columns(x)),
+        lambda x: mg.einsum("...i->...", x),
+    ),
     "flip": (lambda x: mg.flip(x, 0),),
-    "getitem": (lambda x: mg.getitem(x, slice(None, None, -1)), lambda x: mg.getitem(x, (..., slice(0, 1)))),
+    "getitem": (
+        lambda x: mg.getitem(x, slice(None, None, -1)),
+        lambda x: mg.getitem(x, (..., slice(0, 1))),
+    ),
     "log_softmax": (mg.log_softmax,),
     "logsumexp": (lambda x: mg.logsumexp(x, axis=-1),),
     "matmul": (lambda x: mg.matmul(x, columns(x)), lambda x: mg.matmul(square_like(x), x)),

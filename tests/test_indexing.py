@@ -24,7 +24,7 @@ def leaf(value: Any, dtype: Any = float) -> mg.Tensor:
 
 
 def check_index(shape: tuple[int, ...], index: Any) -> None:
-    """x[index] and its gradient against numpy: how often, and with which weight, each element came."""
+    """x[index] and its gradient against numpy: how often each element came, and at what weight."""
     a = np.arange(float(np.prod(shape))).reshape(shape) + 0.5
     expected = a[index]
     x = leaf(a)
@@ -50,8 +50,9 @@ def test_an_index_that_repeats_adds_up() -> None:
 
 
 INDICES = [
-    0, -1, np.int64(1), np.array(2), (1, 2), (1, -1, 0), (), ..., None, (None, 1), (..., 0), (0, ...),
-    (..., None), slice(None), slice(None, None, -1), slice(2, None, -2), slice(5, 1), slice(-100, 100),
+    0, -1, np.int64(1), np.array(2), (1, 2), (1, -1, 0), (), ..., None, (None, 1), (..., 0),
+    (0, ...), (..., None), slice(None), slice(None, None, -1), slice(2, None, -2), slice(5, 1),
+    slice(-100, 100),
     (slice(None), slice(None, None, 2)), (slice(1, 2), ..., 1), (None, ..., None), (1, None, 2),
     [0, 2], [0, 0, -1], [-1], np.array([[0, 1], [1, 2]]), ([0, 1], [1, 1]), ([[0], [2]], [0, 1]),
     ([0, 1], slice(None), [1, 0]), (slice(None), [0, 0]), (..., [1, 0]), ([0, 1], None, 1),
@@ -116,7 +117,19 @@ def test_whatever_counts_as_an_integer_for_python_is_an_index() -> None:
 
 
 @pytest.mark.parametrize(
-    "index", [3, -4, (0, 4), [0, 3], [-4], (0, 0, 2), (0, 0, 0, 0), np.array([3]), mg.tensor(3), (..., 4, 0)]
+    "index",
+    [
+        3,
+        -4,
+        (0, 4),
+        [0, 3],
+        [-4],
+        (0, 0, 2),
+        (0, 0, 0, 0),
+        np.array([3]),
+        mg.tensor(3),
+        (..., 4, 0),
+    ],
 )
 def test_out_of_range_is_an_index_error_in_the_forward(index: Any) -> None:
     with pytest.raises(IndexError):
@@ -124,7 +137,8 @@ def test_out_of_range_is_an_index_error_in_the_forward(index: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "index", [1.0, "a", [0.5], np.array([1.0]), np.array([True]), (..., ...), [True] * 4, mg.tensor(1.0)]
+    "index",
+    [1.0, "a", [0.5], np.array([1.0]), np.array([True]), (..., ...), [True] * 4, mg.tensor(1.0)],
 )
 def test_what_is_no_index_is_an_index_error(index: Any) -> None:
     with pytest.raises(IndexError):
@@ -157,7 +171,8 @@ def test_second_derivatives_through_an_index(index: Any) -> None:
 
 
 TAKES: list[tuple[Any, Any]] = [
-    ([0, 0, 2], 0), ([[1, 0], [0, 0]], 1), (1, 1), (-1, 0), ([], 0), ([5, 0, -1], None), (3, None), ([0], -1),
+    ([0, 0, 2], 0), ([[1, 0], [0, 0]], 1), (1, 1), (-1, 0), ([], 0), ([5, 0, -1], None),
+    (3, None), ([0], -1),
 ]  # fmt: skip
 
 
@@ -165,7 +180,11 @@ TAKES: list[tuple[Any, Any]] = [
 def test_take(indices: Any, axis: Any) -> None:
     a = np.arange(6.0).reshape(3, 2)
     indices = np.array(indices, int)
-    for given_indices in (indices, indices.tolist() if indices.size else indices, mg.tensor(indices)):
+    for given_indices in (
+        indices,
+        indices.tolist() if indices.size else indices,
+        mg.tensor(indices),
+    ):
         x = leaf(a)
         y = mg.take(x, given_indices, axis=axis)
         assert (y.data == np.take(a, indices, axis)).all()
@@ -177,7 +196,13 @@ def test_take(indices: Any, axis: Any) -> None:
 
 @pytest.mark.parametrize(
     ("indices", "axis"),
-    [([[0, 1]], 0), ([[0], [1], [1]], 1), ([[0, 0, 1], [1, 1, 0], [0, 1, 0]], -1), ([[2]], 0), ([[0]], 1)],
+    [
+        ([[0, 1]], 0),
+        ([[0], [1], [1]], 1),
+        ([[0, 0, 1], [1, 1, 0], [0, 1, 0]], -1),
+        ([[2]], 0),
+        ([[0]], 1),
+    ],
 )
 def test_take_along_axis(indices: Any, axis: int) -> None:
     a = np.arange(6.0).reshape(3, 2)
@@ -189,8 +214,15 @@ def test_take_along_axis(indices: Any, axis: int) -> None:
     assert (x.grad.ravel() == np.bincount(expected.astype(int).ravel(), minlength=6)).all()
 
 
-@pytest.mark.parametrize("f", [lambda x: mg.take(x, [3], axis=0), lambda x: mg.take(x, -4, axis=0),
-                               lambda x: mg.take(x, 9), lambda x: mg.take_along_axis(x, [[3, 0]], 0)])  # fmt: skip
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: mg.take(x, [3], axis=0),
+        lambda x: mg.take(x, -4, axis=0),
+        lambda x: mg.take(x, 9),
+        lambda x: mg.take_along_axis(x, [[3, 0]], 0),
+    ],
+)
 def test_taking_what_is_not_there_is_an_index_error(f: Function) -> None:
     with pytest.raises(IndexError):
         f(leaf(np.ones((3, 2))))
@@ -200,7 +232,12 @@ def test_one_hot() -> None:
     assert mg.one_hot(mg.tensor([[2], [0]]), 3).data.tolist() == [[[0, 0, 1]], [[1, 0, 0]]]
     assert mg.one_hot(np.array([], int), 2).shape == (0, 2)
     assert mg.one_hot(np.uint8(1), 2, np.float64).tolist() == [0, 1]
-    for bad, error in [([3], ValueError), ([-1], ValueError), ([0.5], DtypeError), ([True], DtypeError)]:
+    for bad, error in [
+        ([3], ValueError),
+        ([-1], ValueError),
+        ([0.5], DtypeError),
+        ([True], DtypeError),
+    ]:
         with pytest.raises(error, match="one_hot"):
             mg.one_hot(bad, 3)
 
@@ -238,9 +275,10 @@ def test_gradients_share_memory_with_nothing(shape: Any) -> None:
 
 
 PAIRS: list[Function] = [
-    lambda a, b: a + b, lambda a, b: a - b, lambda a, b: mg.maximum(a, b), lambda a, b: mg.stack([a, b]),
-    lambda a, b: mg.concatenate([a, b]), lambda a, b: mg.where([True, False, True], a, b),
-    lambda a, b: a.reshape(3) + b.reshape(3), lambda a, b: (a + b)[::-1], lambda a, b: a * 1 + b * 1,
+    lambda a, b: a + b, lambda a, b: a - b, lambda a, b: mg.maximum(a, b),
+    lambda a, b: mg.stack([a, b]), lambda a, b: mg.concatenate([a, b]),
+    lambda a, b: mg.where([True, False, True], a, b), lambda a, b: a.reshape(3) + b.reshape(3),
+    lambda a, b: (a + b)[::-1], lambda a, b: a * 1 + b * 1,
     lambda a, b: mg.affine(np.ones((1, 3)), a.reshape(3, 1) * np.ones((1, 3)), b),
 ]  # fmt: skip
 
@@ -255,8 +293,8 @@ def test_gradients_of_two_leaves_share_no_memory(f: Function, create_graph: bool
     found = mg.gradients(y, [a, b, y], seed, create_graph=create_graph)
     arrays = [a.grad, b.grad, seed.data, a.data, b.data, y.data, *(g.data for g in found)]
     for p, q in itertools.combinations(range(len(arrays)), 2):
-        if {p, q} != {5, 5}:
-            assert p in (3, 4, 5) and q in (3, 4, 5) or not np.shares_memory(arrays[p], arrays[q])
+        of_the_values = p in (3, 4, 5) and q in (3, 4, 5)
+        assert of_the_values or not np.shares_memory(arrays[p], arrays[q])
 
 
 def test_the_upstream_array_is_not_written_to() -> None:
@@ -289,13 +327,22 @@ def test_a_result_outside_a_graph_owns_its_memory(shape: Any) -> None:
             assert y.data.flags.writeable, name
 
 
-@pytest.mark.parametrize("make", [lambda x: x, lambda x: x * 2, lambda x: x.T, lambda x: x[::2], lambda x: x.reshape(4)])
+@pytest.mark.parametrize(
+    "make", [lambda x: x, lambda x: x * 2, lambda x: x.T, lambda x: x[::2], lambda x: x.reshape(4)]
+)
 def test_detach_and_numpy_own_their_memory(make: Function) -> None:
     x = leaf([[1.0, 2.0], [3.0, 4.0]])
     y = make(x)
     before = y.data.copy()
     cut = y.detach()
-    for array in (cut.data, y.numpy(), np.array(y), np.asarray(y), mg.tensor(y).data, y.astype(float).data):
+    for array in (
+        cut.data,
+        y.numpy(),
+        np.array(y),
+        np.asarray(y),
+        mg.tensor(y).data,
+        y.astype(float).data,
+    ):
         assert not np.shares_memory(array, y.data)
     mg.assign(cut, np.zeros(cut.shape))
     assert (y.data == before).all()
@@ -327,11 +374,11 @@ def test_assign_takes_only_what_fits() -> None:
     t = leaf([1.0, 2.0])
     with pytest.raises(ShapeError, match=r"^assign: a value of shape \(\) was given"):
         t.data = 1.0
-    with pytest.raises(GraphError, match="^assign: the result of multiply was given"):
+    with pytest.raises(GraphError, match=r"^assign: the result of multiply was given"):
         mg.assign(t * 2, [1.0, 2.0])
     with pytest.raises(TypeError):
         mg.tensor([1, 2]).data = [0.5, 0.5]
-    with pytest.raises(DtypeError, match="^assign: data of dtype"):
+    with pytest.raises(DtypeError, match=r"^assign: data of dtype"):
         t.data = ["a", "b"]
     assert t.tolist() == [1, 2]
 
@@ -445,8 +492,9 @@ def test_a_parameter_changed_before_backward_is_an_error_that_names_the_op(
     y = f(p)
     CHANGES[change](p)
     message = (
-        rf"^{{}}: an input of {name} \(shape \(2,\)\) was written to after the forward pass, so the value "
-        r"it was computed from is gone\. Run the forward pass again before going backward\.$"
+        rf"^{{}}: an input of {name} \(shape \(2,\)\) was written to after the forward pass, so "
+        r"the value it was computed from is gone\. Run the forward pass again before going "
+        r"backward\.$"
     )
     with pytest.raises(GraphError, match=message.format("backward")):
         y.backward(np.ones(y.shape))

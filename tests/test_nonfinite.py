@@ -68,7 +68,9 @@ def test_nan_to_the_power_0_is_1_as_in_ieee() -> None:
     assert value_and_slope(lambda x: x**0, NAN) == (1.0, 0.0)
 
 
-@pytest.mark.parametrize("name", ["sum", "mean", "var", "std", "prod", "max", "min", "norm", "logsumexp"])
+@pytest.mark.parametrize(
+    "name", ["sum", "mean", "var", "std", "prod", "max", "min", "norm", "logsumexp"]
+)
 def test_nan_spoils_every_reduction(name: str) -> None:
     y = getattr(mg, name)(leaf([1.0, NAN, 3.0]))
     assert math.isnan(y.item())
@@ -158,8 +160,9 @@ def test_value_and_slope_at_infinity(f: Function, x: float, value: float, slope:
 
 def test_an_infinite_gradient_into_a_dead_unit_gives_0() -> None:
     for f, at in [
-        (mg.relu, -1.0), (mg.relu, 0.0), (mg.relu6, 7.0), (mg.hardtanh, 2.0), (mg.hardsigmoid, -5.0),
-        (mg.hardswish, -4.0), (lambda x: mg.clip(x, 0, 1), 3.0), (mg.softshrink, 0.25), (mg.absolute, 0.0),
+        (mg.relu, -1.0), (mg.relu, 0.0), (mg.relu6, 7.0), (mg.hardtanh, 2.0),
+        (mg.hardsigmoid, -5.0), (mg.hardswish, -4.0), (lambda x: mg.clip(x, 0, 1), 3.0),
+        (mg.softshrink, 0.25), (mg.absolute, 0.0),
         (mg.sign, 2.0), (lambda x: mg.maximum(x, 5), 1.0), (lambda x: mg.leaky_relu(x, 0), -1.0),
         (lambda x: mg.prelu(x, 0.0), -1.0), (lambda x: mg.maximum(x, leaf(5.0)), 1.0),
         (lambda x: mg.where(x > 9, x, 0.0), 1.0), (lambda x: x * 0.0, 1.0), (lambda x: x**0, 3.0),
@@ -320,7 +323,8 @@ def test_softmax_family_at_a_thousand(dtype: Any) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_binary_cross_entropy_at_a_thousand(dtype: Any) -> None:
     for z, target, value, slope in [
-        (1000, 1, 0, 0), (1000, 0, 1000, 1), (-1000, 0, 0, 0), (-1000, 1, 1000, -1), (1000, 0.5, 500, 0.5),
+        (1000, 1, 0, 0), (1000, 0, 1000, 1), (-1000, 0, 0, 0), (-1000, 1, 1000, -1),
+        (1000, 0.5, 500, 0.5),
     ]:  # fmt: skip
         x = leaf(z, dtype)
         y = mg.binary_cross_entropy_with_logits(x, np.array(target, dtype))
@@ -367,7 +371,9 @@ def test_weights_of_equal_scores_are_equal_and_sum_to_one(value: float, n: int) 
         (-1000.0, 1000.0, 1000.0, (0, 1)),
     ],
 )
-def test_logaddexp_and_logsumexp_agree_at_infinities(a: float, b: float, value: float, weights: Any) -> None:
+def test_logaddexp_and_logsumexp_agree_at_infinities(
+    a: float, b: float, value: float, weights: Any
+) -> None:
     x, y = leaf(a), leaf(b)
     z = mg.logaddexp(x, y)
     assert z.item() == value
@@ -420,7 +426,9 @@ def test_slopes_in_the_tails_keep_relative_accuracy(name: str, dtype: Any) -> No
         s = slope(getattr(mg, name), x, dtype=dtype)
         assert s > 0
         # exp's argument is exact; a few roundings follow, and the neglected term is below e^-20.
-        assert s == pytest.approx(math.exp(expected), rel=max(4e-7 if dtype == np.float32 else 1e-15, 5e-9))
+        assert s == pytest.approx(
+            math.exp(expected), rel=max(4e-7 if dtype == np.float32 else 1e-15, 5e-9)
+        )
 
 
 @given(st.floats(-30, 30))
@@ -444,7 +452,9 @@ def test_softplus_at_a_thousand(dtype: Any) -> None:
     assert x.grad.tolist() == [1, 0]
 
 
-@pytest.mark.parametrize("f", [mg.silu, mg.gelu, mg.mish, lambda x: mg.gelu(x, "tanh"), mg.hardswish])
+@pytest.mark.parametrize(
+    "f", [mg.silu, mg.gelu, mg.mish, lambda x: mg.gelu(x, "tanh"), mg.hardswish]
+)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_gated_units_far_out(f: Function, dtype: Any) -> None:
     x = leaf([1000, -1000], dtype)
@@ -501,13 +511,21 @@ def test_small_arguments_keep_their_digits(x: float) -> None:
         (lambda x: x**3, 1e200, INF, INF),
     ],
 )
-def test_ieee_without_exceptions_or_warnings(f: Function, x: float, value: float, slope: float) -> None:
+def test_ieee_without_exceptions_or_warnings(
+    f: Function, x: float, value: float, slope: float
+) -> None:
     assert value_and_slope(f, x) == (value, slope)
 
 
 @pytest.mark.parametrize(
     ("f", "x"),
-    [(mg.sqrt, -1.0), (mg.log, -1.0), (mg.log1p, -2.0), (lambda x: x**0.5, -1.0), (lambda x: x / x, 0.0)],
+    [
+        (mg.sqrt, -1.0),
+        (mg.log, -1.0),
+        (mg.log1p, -2.0),
+        (lambda x: x**0.5, -1.0),
+        (lambda x: x / x, 0.0),
+    ],
 )
 def test_outside_the_domain_is_nan_without_a_warning(f: Function, x: float) -> None:
     assert math.isnan(value_and_slope(f, x)[0])
@@ -520,7 +538,8 @@ def test_division_follows_ieee(numerator: float, denominator: float) -> None:
         expected = np.float64(numerator) / np.float64(denominator)
     for a, b in [
         (mg.tensor(numerator), denominator), (numerator, mg.tensor(denominator)),
-        (mg.tensor(numerator), mg.tensor(denominator)), (np.array(numerator), mg.tensor(denominator)),
+        (mg.tensor(numerator), mg.tensor(denominator)),
+        (np.array(numerator), mg.tensor(denominator)),
     ]:  # fmt: skip
         np.testing.assert_array_equal((a / b).data, expected)
     np.testing.assert_array_equal(mg.divide(numerator, denominator), expected)
@@ -560,7 +579,9 @@ def test_division_of_plain_numbers_by_zero_raises_nothing() -> None:
     ],
 )
 @pytest.mark.parametrize("kind", ["number", "float", "numpy", "array", "tensor", "learned"])
-def test_power_towards_its_base(base: float, exponent: float, value: float, slope: float, kind: str) -> None:
+def test_power_towards_its_base(
+    base: float, exponent: float, value: float, slope: float, kind: str
+) -> None:
     b = {
         "number": exponent, "float": float(exponent), "numpy": np.float64(exponent),
         "array": np.array(float(exponent)), "tensor": mg.tensor(float(exponent)),
@@ -571,7 +592,9 @@ def test_power_towards_its_base(base: float, exponent: float, value: float, slop
 
 @pytest.mark.parametrize("base", [-2.0, 0.0, -0.0, INF, -INF, NAN, 3.0])
 @pytest.mark.parametrize("exponent", [0, 1, 2, 3, -1, 0.5])
-def test_a_constant_exponent_brings_no_nan_through_its_own_gradient(base: float, exponent: float) -> None:
+def test_a_constant_exponent_brings_no_nan_through_its_own_gradient(
+    base: float, exponent: float
+) -> None:
     """The slope towards the base is the same whether or not the exponent is learned."""
     constant, learned = leaf(base), leaf(base)
     (constant**exponent).backward()
@@ -583,7 +606,13 @@ def test_a_constant_exponent_brings_no_nan_through_its_own_gradient(base: float,
 
 @pytest.mark.parametrize(
     ("base", "exponent", "slope"),
-    [(2.0, 3.0, 8 * math.log(2)), (1.0, 7.0, 0.0), (0.0, 2.0, 0.0), (0.0, 0.0, 0.0), (INF, -1.0, 0.0)],
+    [
+        (2.0, 3.0, 8 * math.log(2)),
+        (1.0, 7.0, 0.0),
+        (0.0, 2.0, 0.0),
+        (0.0, 0.0, 0.0),
+        (INF, -1.0, 0.0),
+    ],
 )
 def test_power_towards_its_exponent(base: float, exponent: float, slope: float) -> None:
     b = leaf(exponent)

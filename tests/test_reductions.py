@@ -75,7 +75,8 @@ def slope_of_each(name: str, group: list[float]) -> list[float]:
 
 
 AXES = [
-    None, (), 0, 1, 2, -1, -2, -3, (0,), (0, 1), (1, 0), (-1, 0), (0, 1, 2), (2, 0, 1), (-3, -1), [0, 2],
+    None, (), 0, 1, 2, -1, -2, -3, (0,), (0, 1), (1, 0), (-1, 0), (0, 1, 2), (2, 0, 1), (-3, -1),
+    [0, 2],
 ]  # fmt: skip
 
 
@@ -145,7 +146,9 @@ def test_mean_of_nothing_is_nan_without_a_crash_or_a_warning(name: str) -> None:
     assert f(leaf(np.ones((2, 0))), axis=0).shape == (0,)
 
 
-@pytest.mark.parametrize("f", [mg.max, mg.min, mg.argmax, mg.argmin, lambda x: mg.norm(x, math.inf)])
+@pytest.mark.parametrize(
+    "f", [mg.max, mg.min, mg.argmax, mg.argmin, lambda x: mg.norm(x, math.inf)]
+)
 def test_max_of_nothing_is_a_value_error(f: Function) -> None:
     with pytest.raises(ValueError, match=r"\(0,\)|sequence|zero-size"):
         f(leaf(np.ones(0)))
@@ -203,7 +206,10 @@ def test_too_few_degrees_of_freedom_give_nan_without_a_warning(f: Function) -> N
 
 
 @given(
-    st.floats(-1e300, 1e300), st.integers(1, 7), st.sampled_from([0, 1]), st.sampled_from(["e", "f", "d"])
+    st.floats(-1e300, 1e300),
+    st.integers(1, 7),
+    st.sampled_from([0, 1]),
+    st.sampled_from(["e", "f", "d"]),
 )
 def test_deviation_of_equal_values_is_exactly_zero(v: float, n: int, ddof: int, dtype: str) -> None:
     limit = float(np.finfo(dtype).max)
@@ -262,7 +268,7 @@ def test_product_along_axes_with_zeros_in_some_rows() -> None:
 
 @given(hnp.arrays(object, st.integers(0, 5), elements=st.integers(-2, 2)), st.integers(0, 4))
 def test_derivatives_of_a_product_of_any_order_are_products_of_the_rest(a: Any, order: int) -> None:
-    """Differentiating once by each of the first entries in turn leaves the product of the others."""
+    """Differentiating once by each of the first entries leaves the product of the others."""
     a = np.array([Fraction(v) for v in a], object)
     order = min(order, len(a))
     x = mg.tensor(a, requires_grad=True)
@@ -276,7 +282,11 @@ def test_derivatives_of_a_product_of_any_order_are_products_of_the_rest(a: Any, 
 
 def test_product_of_huge_and_tiny_factors() -> None:
     # Dividing the product by each factor would give 0, inf or nan.
-    assert gradient(mg.prod, [1e-200, 1e-200, 1e200]).tolist() == [1e-200 * 1e200, 1e-200 * 1e200, 0.0]
+    assert gradient(mg.prod, [1e-200, 1e-200, 1e200]).tolist() == [
+        1e-200 * 1e200,
+        1e-200 * 1e200,
+        0.0,
+    ]
 
 
 # --- norms ---------------------------------------------------------------------------------------
@@ -297,7 +307,9 @@ def test_norm_at_the_ends_of_each_dtype(dtype: Any) -> None:
     info = np.finfo(dtype)
     for largest in (info.max / 2, info.smallest_normal, info.smallest_subnormal * 8):
         a = np.array([largest, 0, largest], dtype)
-        expected = math.hypot(*map(float, a)) if dtype != np.float64 else float(largest) * math.sqrt(2)
+        expected = (
+            math.hypot(*map(float, a)) if dtype != np.float64 else float(largest) * math.sqrt(2)
+        )
         x = mg.tensor(a, requires_grad=True)
         y = mg.norm(x)
         y.backward()
