@@ -2,8 +2,8 @@
 
 Every operation is a record (`Op`), and every call of one, wherever it comes from, goes through
 `Op.__call__`: the kernel runs on plain arrays and, if a gradient may be asked for, the result
-remembers the op and its inputs. Edges point backwards only, so a graph that nobody holds is freed by
-reference counts alone.
+remembers the op and its inputs. Edges point backwards only, so a graph that nobody holds is freed
+by reference counts alone.
 """
 
 from __future__ import annotations
@@ -164,9 +164,9 @@ class Tensor(Operators):
     def data(self) -> Array:
         """The values: an array that shares the Tensor's memory.
 
-        `t.data = value` and `t.data -= value` write into that memory and mark the Tensor as changed,
-        so that a graph that used the old values refuses to go backward. Writing to single elements,
-        `t.data[0] = 1`, does not mark it.
+        `t.data = value` and `t.data -= value` write into that memory and mark the Tensor as
+        changed, so that a graph that used the old values refuses to go backward. Writing to single
+        elements, `t.data[0] = 1`, does not mark it.
         """
         return self._data
 
@@ -318,8 +318,8 @@ class Tensor(Operators):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(
-            "setitem: a Tensor's elements cannot be assigned, since a graph may hold them. "
-            "Build the result with where() or concatenate(), or assign a whole leaf: t.data = array."
+            "setitem: a Tensor's elements cannot be assigned, since a graph may hold them. Build "
+            "the result with where() or concatenate(), or assign a whole leaf: t.data = array."
         )
 
 
