@@ -54,10 +54,12 @@ class Op(Record):
             raise TypeError(f"{self.name}: {len(inputs)} inputs were given; it takes {self.arity}.")
         for x in inputs:
             if type(x) is not ndarray:
-                break
-        else:  # arrays only, as in a backward pass: the shortest way
-            plain: Any = self._run(inputs, params)
-            return plain if plain.ndim else plain[()]  # type: ignore[no-any-return]
+                return self._on_operands(inputs, params)
+        # Arrays only, as in a backward pass: the shortest way.
+        y: Any = self._run(inputs, params)
+        return y if y.ndim else y[()]  # type: ignore[no-any-return]
+
+    def _on_operands(self, inputs: tuple[Any, ...], params: dict[str, Any]) -> Tensor:
         arrays: list[Any] = []
         tensors = 0
         wanted = False
@@ -78,11 +80,9 @@ class Op(Record):
                 for x, a in zip(inputs, arrays, strict=True)
             )
         data = self._run(arrays, params)
-        # Outside a graph nothing knows that a view changes with its base: a leaf owns its memory.
-        if self.view and not record:
-            data = data.copy()
         if not record:
-            return wrap(data)
+            # Outside a graph nothing knows that a view changes with its base: it owns its memory.
+            return wrap(data.copy() if self.view else data)
         y = new_tensor(Tensor)
         y._data, y._requires_grad, y.grad = data, True, None
         y.op, y.inputs, y.params, y.serial = self, inputs, params, next_serial()
