@@ -19,6 +19,7 @@ import statistics
 import sys
 import time
 import tracemalloc
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ import harness
 import report
 
 WIDTH = 10_000
+STATM = Path("/proc/self/statm")
 
 
 def chain(length: int) -> tuple[Any, Any, float]:
@@ -58,7 +60,7 @@ def lattice(nodes: int) -> tuple[Any, Any, float]:
 GRAPHS = {"chain": chain, "lattice": lattice}
 
 
-def measure(kind: str, nodes: int, collector: bool) -> dict[str, float]:
+def measure(kind: str, nodes: int, collector: bool) -> dict[str, Any]:
     """Build a graph, go backward and drop it; return the seconds of each and the memory in MB."""
     GRAPHS[kind](10)  # import, and whatever is done once
     gc.collect()
@@ -76,6 +78,8 @@ def measure(kind: str, nodes: int, collector: bool) -> dict[str, float]:
     if x.grad.item() != due:
         raise SystemExit(f"{kind}: the gradient is {x.grad.item()}, not {due}.")
     return {
+        "kind": kind,
+        "collector": collector,
         "nodes": nodes,
         "forward": built - started,
         "backward": done - built,
@@ -88,7 +92,7 @@ def measure(kind: str, nodes: int, collector: bool) -> dict[str, float]:
 def memory() -> float:
     """Return the memory of this process now, in MB; without /proc, the most it ever had."""
     try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        pages = int(STATM.read_text().split()[1])
     except OSError:
         return peak_memory()
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
@@ -143,12 +147,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=10_000, help="SGD steps")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each graph")
     settings = parser.parse_args(arguments)
-    graphs = [
-        {"kind": kind, "collector": collector} | median_of(settings.rounds, kind, nodes, collector)
+    cases = [
+        (kind, nodes, collector)
         for kind in GRAPHS
         for collector in (True, False)
         for nodes in (getattr(settings, kind) // 2, getattr(settings, kind))
     ]
+    # Round after round, so that a disturbance does not fall on one case alone.
+    rounds = [[run("measure", *case) for case in cases] for _ in range(settings.rounds)]
+    graphs = [median_of(runs) for runs in zip(*rounds, strict=True)]
     print(graph_table(graphs))
     print("\nIn brackets the ratio to half as many nodes. The backward pass keeps the graph.\n")
     training = run("train", settings.steps, max(1, settings.steps // 10))
@@ -157,9 +164,12 @@ def main(arguments: list[str] | None = None) -> None:
     report.write_json(settings.json, settings, graphs=graphs, training=training)
 
 
-def median_of(rounds: int, *case: Any) -> dict[str, float]:
-    runs = [run("measure", *case) for _ in range(rounds)]
-    return {key: statistics.median(one[key] for one in runs) for key in runs[0]}
+def median_of(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the median of each figure, and of what is no figure the first."""
+    return {
+        key: statistics.median(one[key] for one in runs) if isinstance(value, float) else value
+        for key, value in runs[0].items()
+    }
 
 
 def graph_table(graphs: list[dict[str, Any]]) -> str:
