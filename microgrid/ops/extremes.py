@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Number
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -176,7 +176,7 @@ def minimum(a: Operand, b: Operand) -> Tensor:
 
 
 def _is_number(x: object) -> bool:
-    return isinstance(x, (Number, np.generic))
+    return isinstance(x, (Real, np.bool_))  # complex numbers and dates are no bounds
 
 
 def clip(x: Operand, a_min: Operand | None = None, a_max: Operand | None = None) -> Tensor:
