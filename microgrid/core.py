@@ -45,8 +45,8 @@ class Op(Record):
     def __repr__(self) -> str:
         return f"<op {self.name} {self.signature}>"
 
-    def __reduce__(self) -> tuple[Callable[[str], Op], tuple[str]]:
-        return OPS.__getitem__, (self.name,)  # a model may hold an op: the record is not copied
+    def __reduce__(self) -> tuple[Callable[[str], Any], tuple[str]]:
+        return op_named, (self.name,)  # a model may hold an op: the record is not copied
 
     def __call__(self, *inputs: Any, **params: Any) -> Tensor:
         """Run the op: the one way in, for users, rules and layers alike."""
@@ -321,6 +321,17 @@ class Tensor(Operators):
             "setitem: a Tensor's elements cannot be assigned, since a graph may hold them. Build "
             "the result with where() or concatenate(), or assign a whole leaf: t.data = array."
         )
+
+
+def op_named(name: str) -> Any:
+    """Return the op of this name, as pickle needs it: a method of OPS would pickle all of OPS.
+
+    Raises:
+        KeyError: no such op is declared.
+    """
+    if name not in OPS:
+        raise KeyError(f"pickle: the op {name!r} is not declared here. Declare it before loading.")
+    return OPS[name]
 
 
 def _as_data(scalar: Any, arrays: Sequence[Any]) -> Array:

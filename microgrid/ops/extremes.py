@@ -176,7 +176,8 @@ def minimum(a: Operand, b: Operand) -> Tensor:
 
 
 def _is_number(x: object) -> bool:
-    return isinstance(x, (Real, np.bool_))  # complex numbers and dates are no bounds
+    # Complex numbers and dates are no bounds; NumPy takes a span of time for an integer.
+    return isinstance(x, (Real, np.bool_)) and not isinstance(x, np.timedelta64)
 
 
 def clip(x: Operand, a_min: Operand | None = None, a_max: Operand | None = None) -> Tensor:
