@@ -312,9 +312,7 @@ class Tensor(Operators):
         return int(self._data)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
-        if copy is False:
-            return self._data if dtype is None else np.asarray(self._data, dtype)
-        return np.array(self._data, dtype)
+        return np.array(self._data, dtype, copy=copy is not False)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(
