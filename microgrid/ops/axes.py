@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import index
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -24,6 +25,32 @@ def normalise(who: str, axis: Axis, x: Any) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(ndim))
     return normalize_axis_tuple(axis, ndim, argname=who)
+
+
+def one_axis(who: str, axis: int, x: Any) -> int:
+    """Return the axis as a number from 0.
+
+    Raises:
+        numpy.exceptions.AxisError: it is out of bounds.
+        TypeError: it is not one integer.
+    """
+    try:
+        return normalise(who, index(axis), x)[0]
+    except TypeError:
+        raise TypeError(f"{who}: axis={axis!r} was given; it needs one integer.") from None
+
+
+def sizes(who: str, shape: Any) -> tuple[int, ...]:
+    """Return a shape, given as a number or a sequence of them, as a tuple of Python's integers.
+
+    Raises:
+        TypeError: a size is not an integer.
+    """
+    given = shape if np.ndim(shape) else (shape,)
+    try:
+        return tuple(map(index, given))
+    except TypeError:
+        raise TypeError(f"{who}: shape {shape!r} was given; it needs integers.") from None
 
 
 def count(shape: tuple[int, ...], axis: tuple[int, ...]) -> int:

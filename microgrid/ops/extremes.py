@@ -12,7 +12,7 @@ from ..arrays import Array, exact, into
 from ..core import Op, Operand, Tensor, as_operand
 from ..errors import ShapeError
 from .arithmetic import ANY, chain, quiet
-from .axes import Axis, keep_dims, normalise, reduction_params
+from .axes import Axis, keep_dims, normalise, one_axis, reduction_params
 from .joining import concatenate
 from .piecewise import clip_between, relu
 from .shape import reshape
@@ -277,8 +277,8 @@ def maxout(x: Operand, pool_size: int = 2, axis: int = -1) -> Tensor:
     array([4., 3.])
     """
     t = as_operand("maxout", x)
-    place = normalise("maxout", axis, t)[0]
-    groups, rest = divmod(t.shape[place], pool_size)
+    place = one_axis("maxout", axis, t)
+    groups, rest = divmod(t.shape[place], pool_size) if pool_size > 0 else (0, 1)
     if rest:
         raise ShapeError(
             f"maxout: axis {axis} of shape {t.shape} has {t.shape[place]} elements, which do not "

@@ -13,7 +13,7 @@ from ..errors import DtypeError, ShapeError
 from ..operators import is_basic, pick
 from ..record import Domain
 from .arithmetic import ANY
-from .axes import normalise
+from .axes import one_axis
 from .shape import broadcast_to, reshape
 
 PLACES = Domain(0, 0, include=(0.0,), kind="int")  # index 0 exists whatever the size
@@ -246,7 +246,7 @@ def take(x: Operand, indices: Operand, axis: int | None = None) -> Tensor:
     t = as_operand("take", x)
     if axis is None:
         t, axis = reshape(t, (t.size,)), 0
-    return _take(t, as_operand("take", indices), axis=normalise("take", axis, t)[0])
+    return _take(t, as_operand("take", indices), axis=one_axis("take", axis, t))
 
 
 def take_along_axis(x: Operand, indices: Operand, axis: int) -> Tensor:
@@ -268,7 +268,7 @@ def take_along_axis(x: Operand, indices: Operand, axis: int) -> Tensor:
     """
     t = as_operand("take_along_axis", x)
     places = as_operand("take_along_axis", indices)
-    place = normalise("take_along_axis", axis, t)[0]
+    place = one_axis("take_along_axis", axis, t)
     rest = [(*s[:place], 1, *s[place + 1 :]) for s in (t.shape, places.shape)]
     try:
         if t.ndim != places.ndim:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from ..core import Op, Operand, Tensor, as_operand
 from ..errors import ShapeError
 from ..record import EachInput
 from .arithmetic import ANY
-from .axes import normalise
+from .axes import one_axis
+from .shape import reshape
 
 
 def _concatenate_rule(i: int, g: Any, y: Any, *xs: Any, axis: int) -> Any:
@@ -81,12 +83,12 @@ def _pad_by_elements(x: Array, pad_width: Any, constant_values: float) -> Array:
     return y
 
 
-def concatenate(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
+def concatenate(tensors: Sequence[Operand], axis: int | None = 0) -> Tensor:
     """Return Tensors or arrays joined along an axis that they have.
 
     Args:
         tensors: at least one, alike in all other axes.
-        axis: along which.
+        axis: along which; None flattens first, as in NumPy.
 
     Raises:
         ShapeError: the shapes do not fit, or nothing was given.
@@ -98,7 +100,9 @@ def concatenate(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
     parts = [as_operand("concatenate", x) for x in tensors]
     if not parts:
         raise ShapeError("concatenate: no array was given; it needs at least one.")
-    return _concatenate(*parts, axis=normalise("concatenate", axis, parts[0])[0])
+    if axis is None:
+        parts, axis = [reshape(x, (x.size,)) for x in parts], 0
+    return _concatenate(*parts, axis=one_axis("concatenate", axis, parts[0]))
 
 
 def stack(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
@@ -120,7 +124,7 @@ def stack(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
     if not parts:
         raise ShapeError("stack: no array was given; it needs at least one.")
     ndim = parts[0].ndim + 1
-    return _stack(*parts, axis=normalise("stack", axis, np.empty((0,) * ndim))[0])
+    return _stack(*parts, axis=one_axis("stack", axis, np.empty((0,) * ndim)))
 
 
 def split(x: Operand, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
@@ -139,10 +143,10 @@ def split(x: Operand, indices_or_sections: int | Sequence[int], axis: int = 0) -
     [array([1]), array([2, 3]), array([4])]
     """
     t = as_operand("split", x)
-    place = normalise("split", axis, t)[0]
+    place = one_axis("split", axis, t)
     size = t.shape[place]
-    if isinstance(indices_or_sections, int):
-        sections = indices_or_sections
+    if np.ndim(indices_or_sections) == 0:
+        sections = index(indices_or_sections)  # type: ignore[arg-type]
         if sections < 1 or size % sections:
             raise ShapeError(
                 f"split: axis {axis} of shape {t.shape} has {size} elements, which do not make "
@@ -150,7 +154,7 @@ def split(x: Operand, indices_or_sections: int | Sequence[int], axis: int = 0) -
             )
         cuts = [size // sections * i for i in range(1, sections)]
     else:
-        cuts = list(indices_or_sections)
+        cuts = list(indices_or_sections)  # type: ignore[arg-type]
     ends = zip([0, *cuts], [*cuts, size], strict=True)
     return [t[(slice(None),) * place + (slice(a, b),)] for a, b in ends]
 
@@ -172,12 +176,12 @@ def pad(x: Operand, pad_width: Any, constant_values: float = 0.0) -> Tensor:
     """
     t = as_operand("pad", x)
     try:
-        widths = np.broadcast_to(np.asarray(pad_width, np.intp), (t.ndim, 2))
+        widths = np.broadcast_to(np.asarray(pad_width), (t.ndim, 2))
     except ValueError:
         widths = np.array([[-1, -1]])
-    if (widths < 0).any():
+    if widths.dtype.kind not in "iu" or (widths < 0).any():
         raise ShapeError(
-            f"pad: pad_width={pad_width} was given for shape {t.shape}; it needs a number, a pair "
+            f"pad: pad_width={pad_width} was given for shape {t.shape}; it needs an integer, a pair "
             "or a pair per axis, none negative."
         )
     pairs = tuple((int(before), int(after)) for before, after in widths)

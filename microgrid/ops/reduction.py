@@ -14,7 +14,7 @@ from ..arrays import Array, exact, into
 from ..backward import broadcast_to
 from ..core import Op, Operand, Tensor, as_operand
 from .arithmetic import ANY, chain, quiet
-from .axes import Axes, Axis, count, keep_dims, kept_shape, normalise, reduction_params
+from .axes import Axes, Axis, count, keep_dims, kept_shape, normalise, one_axis, reduction_params
 from .comparison import where
 from .shape import flip, reshape
 
@@ -231,4 +231,4 @@ def cumsum(x: Operand, axis: int | None = None) -> Tensor:
     t = as_operand("cumsum", x)
     if axis is None:
         t, axis = reshape(t, -1 if t.size else 0), 0
-    return _cumsum(t, axis=normalise("cumsum", axis, t)[0])
+    return _cumsum(t, axis=one_axis("cumsum", axis, t))

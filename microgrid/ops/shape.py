@@ -14,7 +14,7 @@ from ..backward import broadcast_to as _broadcast_to
 from ..core import Op, Operand, Tensor, as_operand
 from ..errors import ShapeError
 from .arithmetic import ANY
-from .axes import normalise
+from .axes import normalise, sizes
 
 
 def _view(
@@ -169,7 +169,7 @@ def reshape(x: Operand, *shape: Any) -> Tensor:
            [3, 4]])
     """
     t = as_operand("reshape", x)
-    wanted = tuple(map(int, shape[0] if len(shape) == 1 and np.ndim(shape[0]) else shape))
+    wanted = sizes("reshape", shape[0] if len(shape) == 1 and np.ndim(shape[0]) else shape)
     known = math.prod(n for n in wanted if n != -1)
     if -1 in wanted and wanted.count(-1) == 1 and known and t.size % known == 0:
         wanted = tuple(t.size // known if n == -1 else n for n in wanted)
@@ -288,8 +288,7 @@ def broadcast_to(x: Operand, shape: int | Sequence[int]) -> Tensor:
     array([[1, 2],
            [1, 2]])
     """
-    wanted = tuple(map(int, np.atleast_1d(shape)))
-    return _broadcast_to(x, shape=wanted)
+    return _broadcast_to(x, shape=sizes("broadcast_to", shape))
 
 
 def flip(x: Operand, axis: Any = None) -> Tensor:
