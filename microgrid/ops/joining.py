@@ -181,8 +181,8 @@ def pad(x: Operand, pad_width: Any, constant_values: float = 0.0) -> Tensor:
         widths = np.array([[-1, -1]])
     if widths.dtype.kind not in "iu" or (widths < 0).any():
         raise ShapeError(
-            f"pad: pad_width={pad_width} was given for shape {t.shape}; it needs an integer, a pair "
-            "or a pair per axis, none negative."
+            f"pad: pad_width={pad_width} was given for shape {t.shape}; it needs an integer, a "
+            "pair or a pair per axis, none negative."
         )
     pairs = tuple((int(before), int(after)) for before, after in widths)
     return _pad(t, pad_width=pairs, constant_values=constant_values)
