@@ -105,6 +105,28 @@ def _ends(index: slice) -> tuple[Any, Any, Any]:
     return index.start, index.stop, index.step
 
 
+def from_scalar(scalar: Any, arrays: Sequence[Any]) -> Array:
+    """Return a kernel's result as an array: NumPy gives scalars where there are no dimensions."""
+    # Of Fractions it is the number itself, which may have become an int.
+    objects = not isinstance(scalar, np.generic) and any(a.dtype.hasobject for a in arrays)
+    return np.asarray(scalar, object if objects else None)
+
+
+def check_numeric(who: str, arrays: Sequence[Any], error: TypeError) -> None:
+    """Raise the DtypeError that explains why a kernel failed on these arrays, if they do.
+
+    Raises:
+        DtypeError: an array is not numeric, or holds objects and the kernel knows only floats.
+    """
+    for array in arrays:
+        as_array(who, array)
+    if any(array.dtype.hasobject for array in arrays):
+        raise DtypeError(
+            f"{who}: an array of objects was given, and there is no {who} of those; it needs "
+            "floats. Convert it with astype(float)."
+        ) from error
+
+
 def exact(numerator: Any, denominator: int = 1) -> Any:
     """Return a ratio as a Fraction, as object arrays need it to stay exact."""
     from fractions import Fraction  # here, since it takes a fifth of microgrid's own import

@@ -18,8 +18,16 @@ import numpy as np
 from numpy import ndarray
 from numpy.typing import ArrayLike, DTypeLike
 
-from .arrays import Array, as_array, as_arrays, as_input, check_can_carry_gradient
-from .errors import GraphError, ShapeError
+from .arrays import (
+    Array,
+    as_array,
+    as_arrays,
+    as_input,
+    check_can_carry_gradient,
+    check_numeric,
+    from_scalar,
+)
+from .errors import DtypeError, GraphError, ShapeError
 from .operators import Operators
 from .record import BUILTIN, OPS, Record
 from .recording import is_recording
@@ -91,14 +99,16 @@ class Op(Record):
     def _run(self, arrays: Sequence[Any], params: dict[str, Any]) -> Array:
         try:
             data = self.kernel(*arrays, **params)
+        except TypeError as error:
+            check_numeric(self.name, arrays, error)
+            raise
         except ValueError as error:
             shapes = [np.shape(a) for a in arrays]
             misfit = explain_misfit(self.name, self.signature, shapes, error)
             if misfit is None:
                 raise
             raise ShapeError(misfit) from error
-        # NumPy returns scalars from 0-d ufunc calls; a Tensor's data is always an array.
-        return data if type(data) is ndarray else _as_data(data, arrays)
+        return data if type(data) is ndarray else from_scalar(data, arrays)
 
     def _on_numbers(self, inputs: Sequence[Any], params: dict[str, Any]) -> Any:
         """Return what NumPy would: an array or a scalar, for Python numbers a Python number."""
@@ -332,18 +342,8 @@ def op_named(name: str) -> Any:
     return OPS[name]
 
 
-def _as_data(scalar: Any, arrays: Sequence[Any]) -> Array:
-    # Of Fractions the result without dimensions is the number itself, which may have become an int.
-    objects = not isinstance(scalar, np.generic) and any(a.dtype.hasobject for a in arrays)
-    return np.asarray(scalar, object if objects else None)
-
-
 def as_operand(who: str, x: Operand) -> Any:
-    """Return x if it is a Tensor, else as an array.
-
-    Raises:
-        DtypeError: x is not numeric.
-    """
+    """Return x if it is a Tensor, else as an array; raise a DtypeError if it is not numeric."""
     return x if isinstance(x, Tensor) else as_input(who, x)
 
 
@@ -370,9 +370,15 @@ def assign(leaf: Tensor, value: Operand) -> None:
         value: of the same shape; cast to the dtype of `leaf`.
 
     Raises:
+        TypeError: `leaf` is no Tensor.
         GraphError: `leaf` is a result.
         ShapeError: the shapes differ.
+        DtypeError: the value cannot be cast without losing its kind, as a float to an integer.
     """
+    if not isinstance(leaf, Tensor):
+        raise TypeError(
+            f"assign: a {type(leaf).__name__} was given; only a Tensor can be written to."
+        )
     if leaf.op is not None:
         raise GraphError(
             f"assign: the result of {leaf.op.name} was given; only a leaf can be written to. "
@@ -383,6 +389,11 @@ def assign(leaf: Tensor, value: Operand) -> None:
         raise ShapeError(
             f"assign: a value of shape {array.shape} was given for a Tensor of shape {leaf.shape}; "
             "the shapes must be equal. Broadcast the value first."
+        )
+    if not np.can_cast(array.dtype, leaf.dtype, "same_kind"):
+        raise DtypeError(
+            f"assign: a value of dtype {array.dtype} was given for a Tensor of dtype {leaf.dtype}; "
+            "it would lose its kind. Cast it with astype() first."
         )
     np.copyto(leaf._data, array, casting="same_kind")
     leaf.serial = next_serial()
