@@ -38,7 +38,7 @@ def test_what_a_kernel_cannot_compute_with_is_named():
         mg.add(np.array(["a"]), np.ones(1))
     with pytest.raises(
         mg.errors.DtypeError,
-        match=r"^exp: an array of objects was given, and there is no exp of those; it needs floats\.",
+        match=r"^exp: an array of objects was given, and there is no exp of those; it needs",
     ):
         mg.exp(mg.tensor([Fraction(1, 2)]))
 
