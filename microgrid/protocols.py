@@ -22,7 +22,12 @@ _QUESTIONS = {
 }  # fmt: skip
 
 
-def _norm(x: Operand, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:  # noqa: A002
+def _norm(
+    x: Operand,
+    ord: Any = None,  # noqa: A002
+    axis: Any = None,
+    keepdims: bool = False,
+) -> Any:
     if ord is not None and (np.ndim(x) if axis is None else np.size(axis)) != 1:
         raise TypeError(
             f"numpy.linalg.norm: ord={ord!r} was given for a matrix; only norms of vectors have a "
