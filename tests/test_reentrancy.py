@@ -20,7 +20,8 @@ from microgrid.errors import GraphError, ShapeError
 Function = Callable[..., Any]
 
 USED = (
-    r"this graph was already used and released\. Call backward\(retain_graph=True\) the first time to "
+    r"this graph was already used and released\. Call backward\(retain_graph=True\) the first "
+    r"time to "
     r"use it twice\.$"
 )
 
@@ -113,7 +114,8 @@ def test_gradients_with_create_graph_keeps_both_graphs() -> None:
 )
 def test_backward_without_a_graph_is_an_error(make: Function) -> None:
     message = (
-        r"^backward: the Tensor has no graph: it was not computed from one with requires_grad=True, or "
+        r"^backward: the Tensor has no graph: it was not computed from one with "
+        r"requires_grad=True, or "
         r"under no_grad\(\)\. Set requires_grad=True on the leaves first\.$"
     )
     with pytest.raises(GraphError, match=message):
@@ -126,7 +128,8 @@ def test_backward_of_several_elements_without_a_gradient_is_an_error(shape: Any)
     with pytest.raises(GraphError) as caught:
         (x * 2).backward()
     assert str(caught.value) == (
-        f"backward: the result has shape {shape} and no gradient was given. Pass one of that shape, or "
+        f"backward: the result has shape {shape} and no gradient was given. Pass one of that "
+        f"shape, or "
         "reduce with sum() or mean()."
     )
     assert x.grad is None
@@ -137,7 +140,8 @@ def test_gradients_towards_what_requires_none_is_an_error() -> None:
     with pytest.raises(GraphError) as caught:
         mg.gradients((x * c).sum(), [x, c])
     assert str(caught.value) == (
-        "gradients: xs[1] of shape (2,) does not require a gradient. Set requires_grad=True on it before "
+        "gradients: xs[1] of shape (2,) does not require a gradient. Set requires_grad=True on it "
+        "before "
         "computing y."
     )
 
@@ -155,7 +159,9 @@ def test_requires_grad_set_later_does_not_change_the_graph() -> None:
 def test_only_a_leaf_can_stop_requiring_a_gradient() -> None:
     x = leaf(3.0)
     y = x * 2
-    with pytest.raises(GraphError, match=r"^requires_grad: False was given for the result of multiply;"):
+    with pytest.raises(
+        GraphError, match=r"^requires_grad: False was given for the result of multiply;"
+    ):
         y.requires_grad = False
     x.requires_grad = False
     assert not (x * 2).requires_grad
@@ -185,7 +191,14 @@ def failing_op(error: BaseException) -> Iterator[mg.Op]:
         del mg.OPS["failing"]
 
 
-ERRORS = [ValueError("no"), KeyboardInterrupt(), MemoryError(), ShapeError("no"), SystemExit(3), ZeroDivisionError()]
+ERRORS = [
+    ValueError("no"),
+    KeyboardInterrupt(),
+    MemoryError(),
+    ShapeError("no"),
+    SystemExit(3),
+    ZeroDivisionError(),
+]
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda e: type(e).__name__)
@@ -234,7 +247,12 @@ def test_a_sum_that_fails_at_the_end_commits_nothing() -> None:
 def test_an_incoming_gradient_that_does_not_fit_commits_nothing() -> None:
     x = leaf([1.0, 2.0])
     y = x * 2
-    for bad, error in [(np.ones(3), ShapeError), ("ab", TypeError), ([[1.0, 2.0]], ShapeError), (1j, TypeError)]:
+    for bad, error in [
+        (np.ones(3), ShapeError),
+        ("ab", TypeError),
+        ([[1.0, 2.0]], ShapeError),
+        (1j, TypeError),
+    ]:
         with pytest.raises(error):
             y.backward(bad)
     assert x.grad is None
