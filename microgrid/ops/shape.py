@@ -240,7 +240,10 @@ def moveaxis(x: Operand, source: Any, destination: Any) -> Tensor:
     >>> moveaxis(zeros((2, 3, 4)), 0, -1).shape
     (3, 4, 2)
     """
-    return _moveaxis(x, source=source, destination=destination)
+    t = as_operand("moveaxis", x)
+    # As tuples: a list that is changed later must not change the gradient.
+    places = [normalise("moveaxis", axis, t) for axis in (source, destination)]
+    return _moveaxis(t, source=places[0], destination=places[1])
 
 
 def squeeze(x: Operand, axis: Any = None) -> Tensor:
@@ -301,7 +304,8 @@ def flip(x: Operand, axis: Any = None) -> Tensor:
     >>> flip([1, 2, 3])
     array([3, 2, 1])
     """
-    return _flip(x, axis=axis)
+    t = as_operand("flip", x)
+    return _flip(t, axis=None if axis is None else normalise("flip", axis, t))
 
 
 def astype(x: Operand, dtype: DTypeLike) -> Tensor:

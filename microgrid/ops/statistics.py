@@ -38,7 +38,7 @@ def _wide(kernel: Callable[..., Any]) -> Callable[..., Any]:
 def _centre(x: Array, *, axis: Axes) -> Any:
     # Relative to the first element, so that equal values give exactly 0.
     first = x[tuple(slice(0, 1) if i in axis else slice(None) for i in range(x.ndim))]
-    shifted = x - first
+    shifted = np.asarray(x - first)
     return np.asarray(shifted - mean_kernel(shifted, axis=axis, keepdims=True))
 
 
