@@ -58,8 +58,8 @@ def backward(result: Tensor, gradient: Operand | None = None, retain_graph: bool
         leaf.grad = total
     if not grads:
         raise GraphError(
-            "backward: the result depends on its leaves by a condition only, which has no gradient. "
-            "Compute it from their values."
+            "backward: the result depends on its leaves by a condition only, which has no "
+            "gradient. Compute it from their values."
         )
     if not retain_graph:
         for node in order:

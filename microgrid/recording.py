@@ -6,7 +6,9 @@ from collections.abc import Callable
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
 from inspect import iscoroutinefunction, isgeneratorfunction
-from typing import Any
+from typing import Any, TypeVar
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 # A context variable, not a global: each thread and each asyncio task has its own.
 is_recording: ContextVar[bool] = ContextVar("is_recording", default=True)
@@ -18,13 +20,14 @@ class _Recording(ContextDecorator):
     def __init__(self) -> None:
         self._tokens: list[Token[bool]] = []
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        if isgeneratorfunction(function) or iscoroutinefunction(function):
+    def __call__(self, func: Function) -> Function:
+        if isgeneratorfunction(func) or iscoroutinefunction(func):
+            who = type(self).__name__
             raise TypeError(
-                f"{type(self).__name__}: {function.__name__} was decorated, whose body runs after the "
-                f"call has returned. Write `with {type(self).__name__}():` inside it."
+                f"{who}: {func.__name__} was decorated, whose body runs after the call has "
+                f"returned. Write `with {who}():` inside it."
             )
-        return super().__call__(function)
+        return super().__call__(func)
 
     def _recreate_cm(self) -> _Recording:
         return type(self)()  # a decorated function may run in several threads at the same time
