@@ -260,7 +260,8 @@ def squeeze(x: Operand, axis: Any = None) -> Tensor:
     >>> squeeze([[1, 2, 3]])
     array([1, 2, 3])
     """
-    return _squeeze(x, axis=axis)
+    t = as_operand("squeeze", x)
+    return _squeeze(t, axis=None if axis is None else normalise("squeeze", axis, t))
 
 
 def expand_dims(x: Operand, axis: Any) -> Tensor:
