@@ -437,6 +437,36 @@ def test_index_arrays_changed_after_their_use_change_no_gradient() -> None:
         assert x.grad.tolist() == [2, 1, 0]
 
 
+def test_lists_of_parameters_changed_after_their_use_change_no_gradient() -> None:
+    weights = np.arange(6.0).reshape(3, 2, 1)
+    for f, parameter in [
+        (lambda x, p: mg.moveaxis(x, p, [1, 2, 0]), [0, 1, 2]),
+        (lambda x, p: mg.transpose(x, p), [2, 1, 0]),
+        (lambda x, p: mg.sum(x, axis=p, keepdims=True), [0, 1]),
+        (lambda x, p: mg.norm(x, axis=p, keepdims=True), [0, 2]),
+        (lambda x, p: mg.flip(x, axis=p), [0, 2]),
+        (lambda x, p: mg.reshape(x, p), [3, 2, 1]),
+        (lambda x, p: mg.broadcast_to(x, p), [2, 1, 2, 3]),
+        (lambda x, p: mg.squeeze(x, axis=p), [0]),
+        (lambda x, p: mg.expand_dims(x, axis=p), [0]),
+        (lambda x, p: mg.pad(x, p), [1, 2]),
+        (lambda x, p: mg.split(x, p, axis=1)[1], [1, 2]),
+        (lambda x, p: mg.piecewise_linear(x, p, [1, 2, 3]), [0, 1]),
+        (lambda x, p: x[p], [0, 0]),
+        (lambda x, p: mg.take(x, p, axis=1), [0, 1]),
+    ]:
+        slopes = []
+        for change in (False, True):
+            x, given_parameter = (leaf(weights[:1].reshape(1, 2, 1) * np.ones((1, 2, 3))),)
+            list(parameter)
+            y = f(x, given_parameter)
+            if change:
+                given_parameter[:] = [77, 78, 79]
+            y.backward(np.arange(float(y.size)).reshape(y.shape))
+            slopes.append(x.grad)
+        assert (slopes[0] == slopes[1]).all()
+
+
 def test_masks_labels_and_data_changed_after_their_use_change_no_gradient() -> None:
     x, mask = leaf([1.0, 2.0, 3.0]), np.array([True, False, True])
     y, z = x[mask], mg.where(mask, x, 0)

@@ -167,6 +167,17 @@ def test_only_a_leaf_can_stop_requiring_a_gradient() -> None:
     assert not (x * 2).requires_grad
 
 
+def test_backward_through_a_condition_only_is_an_error() -> None:
+    x = leaf([1.0, 0.0])
+    with pytest.raises(
+        GraphError, match=r"^backward: the result depends on its leaves by a condition only"
+    ):
+        mg.where(x, 1.0, 2.0).sum().backward()
+    assert x.grad is None
+    mg.where(x, x, 2.0).sum().backward()
+    assert x.grad.tolist() == [1, 0]
+
+
 # --- 26. collect, then commit --------------------------------------------------------------------
 
 
@@ -389,6 +400,22 @@ def test_as_a_decorator() -> None:
     with pytest.raises(ValueError, match="no"):
         fails()
     assert records()
+
+
+def test_what_would_run_after_the_block_cannot_be_decorated() -> None:
+    def rows() -> Iterator[bool]:
+        yield records()
+
+    async def task() -> bool:
+        return records()
+
+    for function in (rows, task):
+        with pytest.raises(TypeError) as caught:
+            mg.no_grad()(function)
+        assert str(caught.value) == (
+            f"no_grad: {function.__name__} was decorated, whose body runs after the call has "
+            "returned. Write `with no_grad():` inside it."
+        )
 
 
 def in_threads(count: int, work: Function) -> list[Any]:
