@@ -207,12 +207,16 @@ def _propagate(
         if g is None:
             continue
         inputs: Any = node.inputs
-        rules: Any = op.rules(len(inputs)) if op.arity is None else op.vjps
         values, y = (inputs, node) if record else ([x._data for x in inputs], node._data)
+        rules: Any = op.vjps
+        joint = op.arity is None
+        if joint:  # what the rule returns stands in for the rules
+            wanted = [x._requires_grad for x in inputs]
+            rules = rules.rule(wanted, g, y, *values, **node.params)
         for x, rule in zip(inputs, rules):  # noqa: B905  their numbers agree
             if not x._requires_grad or rule is None:
                 continue
-            gx = rule(g, y, *values, **node.params)
+            gx = rule if joint else rule(g, y, *values, **node.params)
             if record:
                 gx = gx if isinstance(gx, Tensor) else wrap(np.asarray(gx))
             elif type(gx) is not ndarray:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -48,18 +47,18 @@ class Pieces:
 
 @dataclass(frozen=True)
 class EachInput:
-    """The rules of an op of any number of inputs: `rule(i, g, y, *inputs, **params)` for each."""
+    """The rules of an op of any number of inputs, as one: together they take linear time.
+
+    `rule(wanted, g, y, *inputs, **params)` returns a gradient for each input, or None for one whose
+    place in `wanted` is False.
+    """
 
     rule: Rule
 
-    def __call__(self, count: int) -> tuple[Rule | None, ...]:
-        """Return the rules for `count` inputs."""
-        return _rule_of_each(self.rule, count)
-
-
-@lru_cache
-def _rule_of_each(rule: Rule, count: int) -> tuple[Rule | None, ...]:
-    return tuple(partial(rule, i) for i in range(count))
+    def only(self, i: int, count: int) -> Rule:
+        """Return the rule of input i of `count` alone."""
+        wanted = [place == i for place in range(count)]
+        return lambda *args, **params: self.rule(wanted, *args, **params)[i]
 
 
 def _signature_of_inputs(vjps: tuple[Rule | None, ...] | EachInput) -> inspect.Signature:
@@ -162,5 +161,7 @@ class Record:
             object.__setattr__(self, attribute, value)
 
     def rules(self, count: int) -> tuple[Rule | None, ...]:
-        """Return the rules for `count` inputs."""
-        return self.vjps(count) if isinstance(self.vjps, EachInput) else self.vjps
+        """Return the rules for `count` inputs, one by one."""
+        if isinstance(self.vjps, EachInput):
+            return tuple(self.vjps.only(i, count) for i in range(count))
+        return self.vjps

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
 from operator import index
 from typing import Any
@@ -18,16 +19,18 @@ from .axes import one_axis
 from .shape import reshape
 
 
-def _concatenate_rule(i: int, g: Any, y: Any, *xs: Any, axis: int) -> Any:
-    start = sum(x.shape[axis] for x in xs[:i])
-    return g[(slice(None),) * axis + (slice(start, start + xs[i].shape[axis]),)]
+def _concatenate_rules(wanted: list[bool], g: Any, y: Any, *xs: Any, axis: int) -> list[Any]:
+    ends = list(itertools.accumulate(x.shape[axis] for x in xs))
+    before = (slice(None),) * axis
+    parts = zip(wanted, [0, *ends], ends, strict=False)
+    return [g[(*before, slice(start, end))] if want else None for want, start, end in parts]
 
 
 _concatenate: Op = Op(
     name="concatenate",
     doc="Arrays joined along an axis that they have.",
     kernel=lambda *xs, out=None, axis: np.concatenate(xs, axis, out=out),
-    vjps=EachInput(_concatenate_rule),
+    vjps=EachInput(_concatenate_rules),
     domains=(ANY,),
     signature="(...)->(...)",
     shapes=(((2, 3), (2, 3), (2, 3)), ((1,), (1,)), ((0, 2), (0, 2)), ((2,),)),
@@ -40,7 +43,11 @@ _stack = Op(
     name="stack",
     doc="Arrays of one shape joined along a new axis.",
     kernel=lambda *xs, out=None, axis: np.stack(xs, axis, out=out),
-    vjps=EachInput(lambda i, g, y, *xs, axis: g[(slice(None),) * axis + (i,)]),
+    vjps=EachInput(
+        lambda wanted, g, y, *xs, axis: [
+            g[(slice(None),) * axis + (i,)] if wanted[i] else None for i in range(len(xs))
+        ]
+    ),
     domains=(ANY,),
     signature="(...)->(...)",
     shapes=(((2, 3), (2, 3), (2, 3)), ((), ()), ((0,), (0,))),

@@ -247,7 +247,12 @@ _einsum = Op(
     name="einsum",
     doc="Einstein's summation: products of elements, summed over the letters not in the result.",
     kernel=_einsum_kernel,
-    vjps=EachInput(_einsum_rule),
+    vjps=EachInput(
+        lambda wanted, g, y, *xs, subscripts: [
+            _einsum_rule(i, g, y, *xs, subscripts=subscripts) if wanted[i] else None
+            for i in range(len(xs))
+        ]
+    ),
     domains=(ANY,),
     signature="(...)->(...)",
     shapes=(((2, 3), (2, 3)), ((3,), (3, 2)), ((2, 2, 3),), ((2, 1), (2, 3))),
