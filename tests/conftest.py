@@ -4,7 +4,13 @@ pytest --hypothesis-profile=search   new random examples, and more of them
 pytest --hypothesis-profile=quick    few examples
 """
 
+import signal
+
 from hypothesis import settings
+
+# A shell that starts the tests in the background lets them ignore Ctrl-C, and so do the processes
+# that they start; those that are about Ctrl-C would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.register_profile("quick", settings.get_profile("repeatable"), max_examples=10)
