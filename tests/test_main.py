@@ -51,6 +51,15 @@ def test_every_activation_on_offer_learns(capsys, activation):
     assert accuracy_of(capsys.readouterr().out) > 0.5
 
 
+@pytest.mark.parametrize("hidden", ["256", "64,32"])
+@pytest.mark.parametrize("activation", job.NEED_SMALLER_RATE)
+def test_activations_that_diverge_at_the_usual_rate_have_a_smaller_default(
+    capsys, activation, hidden
+):
+    assert job.main(["--epochs", "8", "--hidden", hidden, "--activation", activation, "-q"]) == 0
+    assert accuracy_of(capsys.readouterr().out) > 0.93
+
+
 def test_the_options_are_followed(capsys):
     job.main([*FAST, "--hidden", "8,4", "--lr", "0.05", "--momentum", "0", "--batch-size", "100"])
     output = capsys.readouterr().out
@@ -149,6 +158,11 @@ def test_a_bad_value_gives_one_line_and_status_2(capsys, option, value, needed):
     [
         (["--epochs"], "argument --epochs: expected one argument"),
         (["--epoch", "3"], "unrecognized arguments: --epoch 3"),
+        (["--a\nb"], r"unrecognized arguments: --a\nb"),
+        (
+            ["--hidden", "9" * 23],
+            f"argument --hidden: '{'9' * 23}' was given; no memory has room for so many weights",
+        ),
         (["digits"], "unrecognized arguments: digits"),
         (["-q", "-v"], "argument -v/--verbose: not allowed with argument -q/--quiet"),
     ],
@@ -213,6 +227,25 @@ def test_wrong_gradients_end_with_status_1(capsys, monkeypatch):
     assert job.main([*FAST, "--quiet"]) == 1
     errors = capsys.readouterr().err
     assert errors == "microgrid: the gradients are wrong by 2.5e-01 of their size\n"
+
+
+def test_training_that_diverges_to_large_numbers_leaves_the_gradients_right(capsys):
+    # Weights so large that the loss, of about 1e9, is rounded to more than its slope times a step.
+    assert job.main(["--activation", "absolute", "--lr", "0.1", "--quiet"]) == 0
+    output, errors = capsys.readouterr()
+    assert "gradients checked" in output
+    assert errors == ""
+
+
+@pytest.mark.parametrize("activation", ["elu", "selu"])
+def test_a_net_that_did_not_learn_says_so(capsys, activation):
+    options = ["--hidden", "64,32", "--activation", activation, "--lr", "0.1", "--epochs", "8"]
+    assert job.main([*options, "--quiet"]) == 1
+    output, errors = capsys.readouterr()
+    assert errors == (
+        f"microgrid: did not learn: the test accuracy is {accuracy_of(output):.3f}, and guessing "
+        "gives 0.1. Lower --learning-rate (0.1), or, if the loss is falling, raise --epochs.\n"
+    )
 
 
 def test_ctrl_c_ends_with_what_was_reached_and_status_130():

@@ -7,6 +7,7 @@ slopes of the pieces are what to compare with.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from ..backward import gradients
 from ..core import Tensor, assign
 from ..errors import DtypeError, MicrogridError
 from ..recording import no_grad
+
+ROUNDINGS = 4  # of a loss of many terms, in units of its last place; about 1 was measured
 
 
 class GradientError(MicrogridError, AssertionError):
@@ -89,6 +92,7 @@ def worst_gradient_error(
     *,
     directions: int = 10,
     eps: float = 1e-6,
+    tolerance: float = math.inf,
     rng: np.random.Generator | int | None = None,
 ) -> float:
     """Return the worst error of a loss's gradient along random directions, relative to the slope.
@@ -101,6 +105,9 @@ def worst_gradient_error(
         params: float64 leaves that require a gradient. They are moved and put back.
         directions: how many to try.
         eps: the step.
+        tolerance: the error that will be accepted. Rounding of the loss alone makes a larger one
+            where the slope is too flat for the loss: there the error is relative to the flattest
+            slope of which the differences are exact enough.
         rng: None, a seed or a generator.
 
     Raises:
@@ -115,13 +122,16 @@ def worst_gradient_error(
     params = list(params)
     _check_inputs(params)
     rng = np.random.default_rng(rng)
-    grads = [g.data for g in gradients(loss(), params)]
+    value = loss()
+    grads = [g.data for g in gradients(value, params)]
+    rounding = ROUNDINGS * np.finfo(np.float64).eps * abs(value.item()) / eps
+    flattest = max(rounding / tolerance, np.finfo(np.float64).tiny)
     worst = 0.0
     for _ in range(directions):
         signs = [rng.choice([-1.0, 1.0], p.shape) for p in params]
         slope = sum(float(np.sum(g * s)) for g, s in zip(grads, signs, strict=True))
         difference = _central_difference(lambda: loss().item(), params, signs, eps)
-        scale = max(abs(slope), abs(difference), np.finfo(np.float64).tiny)
+        scale = max(abs(slope), abs(difference), flattest)
         worst = max(worst, abs(slope - difference) / scale)
     return worst
 
