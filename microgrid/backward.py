@@ -246,14 +246,16 @@ def _is_shared(gx: Array, g: Array, y: Array, values: Sequence[Array]) -> bool:
 
 def _sum_to(x: Array, out: Array | None = None, *, shape: tuple[int, ...]) -> Any:
     lead = x.ndim - len(shape)
-    stretched = tuple(i + lead for i, size in enumerate(shape) if size == 1 != x.shape[i + lead])
-    y = np.asarray(np.add.reduce(x, axis=(*range(lead), *stretched), keepdims=True))
-    if lead < 0 or y.shape[lead:] != shape:
-        raise ShapeError(
-            f"sum_to: shape {x.shape} does not come from broadcasting {shape}. The rule of an op "
-            "must return a gradient of its input's shape, or of one that this broadcasts to."
-        )
-    return into(out, y.reshape(shape))
+    if lead >= 0:
+        sizes = enumerate(shape, lead)
+        stretched = tuple(place for place, size in sizes if size == 1 != x.shape[place])
+        y = np.asarray(np.add.reduce(x, axis=(*range(lead), *stretched), keepdims=True))
+        if y.shape[lead:] == shape:
+            return into(out, y.reshape(shape))
+    raise ShapeError(
+        f"sum_to: shape {x.shape} does not come from broadcasting {shape}. The rule of an op must "
+        "return a gradient of its input's shape, or of one that this broadcasts to."
+    )
 
 
 def _sum_to_by_elements(x: Array, shape: tuple[int, ...]) -> Array:
