@@ -466,18 +466,34 @@ def test_one_element_of_any_rank_needs_no_gradient(shape: Any) -> None:
     assert (x.grad == 2).all()
 
 
-def test_a_rule_whose_gradient_does_not_fit_is_an_error() -> None:
-    # (3, 2) has as many elements as (2, 3): it must not be reshaped without a word.
-    transposing = mg.Op(
-        name="transposing", doc="A copy.", kernel=lambda x, out=None: np.array(x),
-        vjps=(lambda g, y, x: g.T,), domains=(mg.Domain(),),
-    )  # fmt: skip
+@pytest.mark.parametrize(
+    ("rule", "shape"),
+    [
+        (lambda g, y, x: g.T, "(3, 2)"),  # as many elements: not to be reshaped without a word
+        (lambda g, y, x: 1.0, "()"),
+        (lambda g, y, x: g[0], "(3,)"),
+        (lambda g, y, x: g[:, :1], "(2, 1)"),
+    ],
+)
+def test_a_rule_whose_gradient_does_not_fit_is_an_error(rule: Function, shape: str) -> None:
+    op = mg.Op(
+        name="misfitting",
+        doc="A copy.",
+        kernel=lambda x, out=None: np.array(x),
+        vjps=(rule,),
+        domains=(mg.Domain(),),
+    )
     try:
         x = leaf(np.ones((2, 3)))
-        with pytest.raises(ShapeError, match=r"^sum_to: shape \(3, 2\) does not come from"):
-            transposing(x).backward(np.ones((2, 3)))
+        with pytest.raises(ShapeError) as caught:
+            op(x).backward(np.ones((2, 3)))
     finally:
-        del mg.OPS["transposing"]
+        del mg.OPS["misfitting"]
+    assert str(caught.value) == (
+        f"sum_to: shape {shape} does not come from broadcasting (2, 3). The rule of an op must return "
+        "a gradient of its input's shape, or of one that this broadcasts to."
+    )
+    assert x.grad is None
 
 
 @pytest.mark.parametrize(
