@@ -20,11 +20,17 @@ def normalise(who: str, axis: Axis, x: Any) -> tuple[int, ...]:
     Raises:
         numpy.exceptions.AxisError: an axis is out of bounds (a ValueError and an IndexError).
         ValueError: an axis is named twice.
+        TypeError: an axis is not an integer.
     """
     ndim = np.ndim(x) if not hasattr(x, "ndim") else x.ndim
     if axis is None:
         return tuple(range(ndim))
-    return normalize_axis_tuple(axis, ndim, argname=who)
+    try:
+        return normalize_axis_tuple(axis, ndim, argname=who)
+    except TypeError:
+        raise TypeError(
+            f"{who}: axis={axis!r} was given; it needs an integer, a tuple of them, or None."
+        ) from None
 
 
 def one_axis(who: str, axis: int, x: Any) -> int:
