@@ -8,6 +8,7 @@ array([1., 0., 1.])
 """
 
 from . import data, protocols
+from . import datasets as datasets
 from . import errors as errors
 from . import nn as nn
 from . import optim as optim
@@ -135,7 +136,5 @@ from .transforms import grad as grad
 from .transforms import value_and_grad as value_and_grad
 
 __version__ = "0.1.0"
-
-datasets = data
 
 del data, protocols

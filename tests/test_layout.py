@@ -22,8 +22,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # __main__ may import everything; within ops, optim and the other folders there must be no cycle.
 ORDER = [
     "errors", "arrays", "signatures", "record", "recording", "operators", "core", "backward", "ops",
-    "creation", "protocols", "transforms", "compiler", "nn", "optim", "data", "train", "testing",
-    "plot",
+    "creation", "protocols", "transforms", "compiler", "nn", "optim", "data", "datasets", "train",
+    "testing", "plot",
 ]  # fmt: skip
 
 each_file = pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))

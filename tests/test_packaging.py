@@ -68,6 +68,19 @@ def test_the_digits_are_small_and_credited():
         assert needed in credit
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from microgrid.datasets import load_digits, train_test_split",
+        "import microgrid.datasets; microgrid.datasets.load_digits",
+        "import microgrid.nn.init; microgrid.nn.init.he_normal",
+        "from microgrid.nn.init import he_normal",
+    ],
+)
+def test_public_names_can_be_imported_by_their_path(statement):
+    subprocess.run([sys.executable, "-c", statement], check=True)
+
+
 # --- the README and CI ---------------------------------------------------------------------------
 
 
