@@ -85,6 +85,24 @@ def test_options_that_make_no_sense_are_refused_at_once(make):
         make()
 
 
+@pytest.mark.parametrize("kind", [nn.Softmax, nn.LogSoftmax, nn.CReLU, nn.Maxout])
+def test_an_axis_is_an_integer_and_any_axis_will_do_until_there_is_an_input(kind):
+    for axis in (-2, 0, 1, np.int64(1)):
+        assert kind(axis=axis)(X).ndim == 2
+    with pytest.raises(TypeError, match=r"^[a-z_]+: axis='x' was given; it needs "):
+        kind(axis="x")
+
+
+def test_softmax_over_several_axes():
+    assert nn.Softmax(axis=(0, 1))(X).sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("size", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError)])
+def test_a_pool_size_is_an_integer_from_1(size, error):
+    with pytest.raises(error, match=f"^Maxout: pool_size={size} was given; it must be a"):
+        nn.Maxout(size)
+
+
 # --- learned and random slopes -------------------------------------------------------------------
 
 
@@ -95,6 +113,13 @@ def test_prelu_learns_its_slope():
     assert layer.slope.grad.tolist() == [-2.0]
     assert layer([[-2.0, 3.0]]).dtype == np.float32
     assert repr(layer) == "PReLU(1)"
+
+
+def test_prelu_casts_its_input_as_dense_does():
+    layer = nn.PReLU()
+    for x in ([[-2, 3]], np.array([[-2, 3]]), mg.tensor([[-2, 3]]), np.array([[-2.0, 3.0]])):
+        y = layer(x)
+        assert (y.dtype, y.tolist()) == (np.float32, [[-0.5, 3.0]])
 
 
 def test_prelu_with_a_slope_per_feature():

@@ -226,3 +226,21 @@ def test_lesson_4_by_hand_and_row_by_row():
     together = model(rows).data
     assert together.tolist() == [[52], [63], [0], [148]]
     assert np.array_equal(together, np.stack([model(row).data for row in rows]))
+
+
+# --- classes where layers are meant ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (lambda: Dense(2, 2, nn.ReLU), "Dense: the activation"),
+        (lambda: MLP([2, 2, 2], nn.ReLU), "Dense: the activation"),
+        (lambda: Sequential(Dense(2, 2), nn.ReLU), "Sequential: layer 1"),
+        (lambda: Sequential([nn.ReLU]), "Sequential: layer 0"),
+    ],
+)
+def test_a_class_of_layers_is_no_layer(make, what):
+    message = f"{what} given is the class ReLU; it needs a layer. Make one: ReLU(...)."
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        make()

@@ -1,6 +1,6 @@
 """Networks: modules, layers, first weights and losses."""
 
-from . import initialise
+from . import init as init
 from . import losses as losses
 from .activations import CELU as CELU
 from .activations import ELU as ELU
@@ -31,5 +31,3 @@ from .dense import Linear as Linear
 from .dense import Sequential as Sequential
 from .module import Module as Module
 from .module import Parameter as Parameter
-
-init = initialise

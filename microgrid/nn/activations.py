@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .. import ops
-from ..core import Operand, Tensor
-from .initialise import Rng
-from .module import Module, Parameter
+from ..core import Operand
+from .init import Rng
+from .module import Module, Parameter, as_integer, check_instance, in_dtype_of
+
+# No numbers, but every axis that a layer's input can have; NumPy allows 64, and maxout adds one.
+NOTHING = np.zeros((0,) * 63, np.float32)
 
 
 class Activation(Module):
@@ -24,8 +27,11 @@ class Activation(Module):
 
     def __init__(self, **options: Any) -> None:
         self.options = options
-        # A fault in the options shows now, not in the first forward pass.
-        type(self).op(np.zeros(0, np.float32), **options)
+        self.check_options()
+
+    def check_options(self) -> None:
+        """Raise what the op would raise in the first forward pass."""
+        type(self).op(NOTHING, **self.options)
 
     def forward(self, x: Operand) -> Any:
         """Return the op's result for x."""
@@ -63,7 +69,7 @@ class CReLU(Activation):
     op = ops.crelu
 
     def __init__(self, axis: int = -1) -> None:
-        self.options = {"axis": axis}
+        super().__init__(axis=axis)
 
 
 class Hardtanh(Activation):
@@ -97,6 +103,11 @@ class Maxout(Activation):
 
     def __init__(self, pool_size: int = 2, axis: int = -1) -> None:
         super().__init__(pool_size=pool_size, axis=axis)
+
+    def check_options(self) -> None:
+        """Raise if the options make no sense for any input."""
+        as_integer("Maxout", "pool_size", self.options["pool_size"], least=1)
+        super().check_options()
 
 
 class Sigmoid(Activation):
@@ -180,7 +191,7 @@ class Softmax(Activation):
     op = ops.softmax
 
     def __init__(self, axis: int = -1) -> None:
-        self.options = {"axis": axis}
+        super().__init__(axis=axis)
 
 
 class LogSoftmax(Activation):
@@ -189,7 +200,7 @@ class LogSoftmax(Activation):
     op = ops.log_softmax
 
     def __init__(self, axis: int = -1) -> None:
-        self.options = {"axis": axis}
+        super().__init__(axis=axis)
 
 
 class PReLU(Module):
@@ -213,8 +224,7 @@ class PReLU(Module):
 
     def forward(self, x: Operand) -> Any:
         """Return x where it is positive, slope * x elsewhere."""
-        x = x if isinstance(x, Tensor) else np.asarray(x, self.slope.dtype)
-        return ops.prelu(x, self.slope)
+        return ops.prelu(in_dtype_of("PReLU", self.slope, x), self.slope)
 
     def extra_repr(self) -> str:
         """Return the number of slopes."""
@@ -265,6 +275,7 @@ def named_activation(who: str, activation: str | Callable[..., Any] | None) -> A
         ValueError: the name is not known.
         TypeError: it is neither a name nor a function.
     """
+    check_instance(f"{who}: the activation", activation)
     if activation is None or callable(activation):
         return activation
     if not isinstance(activation, str):

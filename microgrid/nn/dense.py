@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, TypeAlias, overload
@@ -10,25 +9,14 @@ from typing import Any, TypeAlias, overload
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..arrays import as_array
-from ..core import Operand, Tensor, wrap
+from ..core import Operand, Tensor
 from ..errors import ShapeError
 from ..ops import affine, matmul
-from . import initialise
 from .activations import activation_name, named_activation
-from .initialise import Initializer, Rng
-from .module import Module, Parameter
+from .init import INITIALIZERS, Initializer, Rng
+from .module import Module, Parameter, as_integer, check_instance, in_dtype_of
 
 Activation: TypeAlias = "str | Callable[..., Any] | None"
-
-INITIALIZERS: dict[str, Callable[..., Any]] = {
-    name: getattr(initialise, name)
-    for name in (
-        "he_normal", "he_uniform", "glorot_normal", "glorot_uniform", "lecun_normal",
-        "lecun_uniform", "orthogonal", "zeros", "constant", "kaiming_normal", "kaiming_uniform",
-        "xavier_normal", "xavier_uniform",
-    )
-}  # fmt: skip
 
 # Like relu these lose about half of the variance, which He's factor of 2 restores.
 LIKE_RELU = frozenset(
@@ -80,8 +68,8 @@ class Dense(Module):
         rng: Rng = None,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        self.in_features = _size("in_features", in_features)
-        self.out_features = _size("out_features", out_features)
+        self.in_features = as_integer("Dense", "in_features", in_features, least=1)
+        self.out_features = as_integer("Dense", "out_features", out_features, least=1)
         self.activation = named_activation("Dense", activation)
         shape = (self.in_features, self.out_features)
         weight = _initializer(init, self.activation)(shape, rng=rng, dtype=dtype)
@@ -90,7 +78,10 @@ class Dense(Module):
 
     def forward(self, x: Operand) -> Any:
         """Return activation(x @ weight + bias)."""
-        t = x if type(x) is Tensor and x._data.dtype.kind == "f" else as_input(x, self.weight)
+        if type(x) is Tensor and x._data.dtype.kind == "f":  # the usual case: no further call
+            t: Tensor = x
+        else:
+            t = in_dtype_of("Dense", self.weight, x)
         try:
             y = matmul(t, self.weight) if self.bias is None else affine(t, self.weight, self.bias)
         except ShapeError as error:
@@ -126,7 +117,7 @@ class Sequential(Module):
     named by position: "0.weight".
 
     Raises:
-        TypeError: a layer cannot be called.
+        TypeError: a layer cannot be called, or is a class of layers.
 
     >>> from microgrid.nn import ReLU
     >>> model = Sequential(Dense(4, 8), ReLU(), Dense(8, 2))
@@ -144,6 +135,7 @@ class Sequential(Module):
         if len(given) == 1 and isinstance(given[0], (list, tuple, Iterator)):
             given = tuple(given[0])
         for i, layer in enumerate(given):
+            check_instance(f"Sequential: layer {i}", layer)
             if not callable(layer):
                 raise TypeError(
                     f"Sequential: layer {i} given is of type {type(layer).__name__}; it needs "
@@ -219,33 +211,12 @@ class MLP(Sequential):
         )
 
 
-def as_input(x: Any, weight: Tensor) -> Tensor:
-    """Return x as a Tensor: arrays, and integers, are cast to the dtype of `weight`.
-
-    A Tensor of floats stays as it is, whatever their precision, as in any op.
-    """
-    if isinstance(x, Tensor):
-        return x if x.dtype.kind in "fO" else wrap(x._data.astype(weight.dtype))
-    # A copy, since the graph must not see later changes of the array.
-    return wrap(np.array(as_array("Dense", x), weight.dtype))
-
-
-def _size(name: str, value: Any) -> int:
-    try:
-        size = operator.index(value)
-    except TypeError:
-        raise TypeError(f"Dense: {name}={value!r} was given; it must be an integer.") from None
-    if size < 1:
-        raise ValueError(f"Dense: {name}={size} was given; it must be at least 1.")
-    return size
-
-
 def _initializer(init: str | Initializer, activation: Callable[..., Any] | None) -> Any:
     if init == "auto":
         name = activation_name(activation)
         if name == "selu":
-            return initialise.lecun_normal
-        return initialise.he_normal if name in LIKE_RELU else initialise.glorot_uniform
+            return INITIALIZERS["lecun_normal"]
+        return INITIALIZERS["he_normal" if name in LIKE_RELU else "glorot_uniform"]
     if not isinstance(init, str):
         return init
     if init not in INITIALIZERS:

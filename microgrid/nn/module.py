@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator, Mapping
 from reprlib import recursive_repr
 from typing import Any, NamedTuple, TypeVar
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..arrays import Array, as_array
-from ..core import Operand, Tensor, assign
+from ..core import Operand, Tensor, assign, wrap
 from ..errors import StateError
 
 Self = TypeVar("Self", bound="Module")
@@ -38,6 +39,46 @@ class Parameter(Tensor):
             array = as_array("Parameter", data)
             data = array if array.dtype.kind == "O" else array.astype(np.float32)
         super().__init__(data, dtype, requires_grad)
+
+
+def in_dtype_of(who: str, parameter: Tensor, x: Operand) -> Tensor:
+    """Return x as a Tensor: arrays, and integers, are cast to the dtype of the parameter.
+
+    A Tensor of floats stays as it is, whatever their precision, as in any op.
+    """
+    if isinstance(x, Tensor):
+        return x if x.dtype.kind in "fO" else wrap(x._data.astype(parameter.dtype))
+    # A copy, since the graph must not see later changes of the array.
+    return wrap(np.array(as_array(who, x), parameter.dtype))
+
+
+def as_integer(who: str, name: str, value: Any, least: int | None = None) -> int:
+    """Return an option as an int.
+
+    Raises:
+        TypeError: it is not an integer.
+        ValueError: it is below `least`.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{who}: {name}={value!r} was given; it must be an integer.") from None
+    if least is not None and number < least:
+        raise ValueError(f"{who}: {name}={number} was given; it must be at least {least}.")
+    return number
+
+
+def check_instance(what: str, layer: object) -> None:
+    """Raise if a class of Modules was given where one of its instances is meant.
+
+    Raises:
+        TypeError: it is a class.
+    """
+    if isinstance(layer, type) and issubclass(layer, Module):
+        raise TypeError(
+            f"{what} given is the class {layer.__name__}; it needs a layer. "
+            f"Make one: {layer.__name__}(...)."
+        )
 
 
 class Mismatch(NamedTuple):

@@ -13,7 +13,7 @@ from ..arrays import Array
 from ..core import Operand, Tensor, wrap
 from ..errors import NonFiniteError, ShapeError
 from ..nn import Module
-from ..nn.initialise import Rng
+from ..nn.init import Rng
 from ..optim import Optimizer
 from ..recording import no_grad
 from .batches import Samples, as_count, as_inputs, as_samples, held_out, is_finite
