@@ -490,8 +490,8 @@ def test_a_rule_whose_gradient_does_not_fit_is_an_error(rule: Function, shape: s
     finally:
         del mg.OPS["misfitting"]
     assert str(caught.value) == (
-        f"sum_to: shape {shape} does not come from broadcasting (2, 3). The rule of an op must return "
-        "a gradient of its input's shape, or of one that this broadcasts to."
+        f"backward: the rule of misfitting gave a gradient of shape {shape} for an input of shape "
+        "(2, 3); it must have that shape, or one that this broadcasts to."
     )
     assert x.grad is None
 
