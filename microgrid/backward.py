@@ -56,11 +56,6 @@ def backward(result: Tensor, gradient: Operand | None = None, retain_graph: bool
             grads[leaf] = _sum(leaf.grad, g)
     for leaf, total in grads.items():
         leaf.grad = total
-    if not grads:
-        raise GraphError(
-            "backward: the result depends on its leaves by a condition only, which has no "
-            "gradient. Compute it from their values."
-        )
     if not retain_graph:
         for node in order:
             if node.op is not None:

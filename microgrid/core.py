@@ -81,6 +81,8 @@ class Op(Record):
         if not tensors:
             return self._on_numbers(inputs, params)  # type: ignore[no-any-return]
         record = wanted and self.has_gradient and is_recording.get()
+        if record and self.constants:  # a gradient wanted of a condition only is none
+            record = any(getattr(inputs[i], "_requires_grad", False) for i in self.varying)
         if tensors < len(inputs):
             arrays = as_arrays(self.name, arrays)
             inputs = tuple(

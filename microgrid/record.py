@@ -140,6 +140,8 @@ class Record:
     private: bool = False
     arity: int | None = field(init=False)  # None: any number of inputs
     has_gradient: bool = field(init=False)
+    constants: tuple[int, ...] = field(init=False)  # the inputs without a rule
+    varying: tuple[int, ...] = field(init=False)  # those with one
 
     def __post_init__(self) -> None:
         if not self.doc.strip():
@@ -153,6 +155,8 @@ class Record:
         known = {
             "arity": None if rules is None else len(rules),
             "has_gradient": rules is None or any(rule is not None for rule in rules),
+            "constants": tuple(i for i, rule in enumerate(rules or ()) if rule is None),
+            "varying": tuple(i for i, rule in enumerate(rules or ()) if rule is not None),
             "__doc__": self.doc,
             "__signature__": _signature_of_inputs(self.vjps),
             "__name__": self.name,
