@@ -34,6 +34,11 @@ def as_array(who: str, x: Any) -> Array:
         for item in array.flat:
             if not isinstance(item, numbers.Real):
                 raise DtypeError(f"{who}: a {type(item).__name__} was given as a number; {NEEDED}")
+    return native(array)
+
+
+def native(array: Array) -> Array:
+    """Return the array in the byte order of this machine; a copy only if that takes one."""
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
@@ -112,12 +117,37 @@ def from_scalar(scalar: Any, arrays: Sequence[Any]) -> Array:
     return np.asarray(scalar, object if objects else None)
 
 
-def check_numeric(who: str, arrays: Sequence[Any], error: TypeError) -> None:
-    """Raise the DtypeError that explains why a kernel failed on these arrays, if they do.
+def check_params(who: str, params: dict[str, Any]) -> None:
+    """Raise if a parameter of an op is a Tensor: as a parameter it would get no gradient.
+
+    Raises:
+        TypeError: a parameter is a Tensor, or is `out`.
+    """
+    for name, value in params.items():
+        if _is_tensor(value):
+            raise TypeError(
+                f"{who}: a Tensor was given as {name}, which is a number that gets no gradient. "
+                f"Pass {name}.item(), or compose the function of ops that take it as an operand."
+            )
+        if name == "out":
+            raise TypeError(
+                f"{who}: out was given; an op returns memory of its own. Use {who}'s result, or "
+                "assign(leaf, value)."
+            )
+
+
+def explain_type_error(
+    who: str, arrays: Sequence[Any], params: dict[str, Any], error: TypeError
+) -> None:
+    """Raise the error that says why a kernel failed with a TypeError, if that can be found out.
 
     Raises:
         DtypeError: an array is not numeric, or holds objects and the kernel knows only floats.
+        TypeError: the kernel does not take these parameters.
     """
+    if "keyword" in str(error) and "argument" in str(error):
+        what = str(error).partition(") ")[2] or str(error)
+        raise TypeError(f"{who}: {what}; it was given {', '.join(params) or 'none'}.") from error
     for array in arrays:
         as_array(who, array)
     if any(array.dtype.hasobject for array in arrays):

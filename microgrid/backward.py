@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from .arrays import Array, as_array, into
+from .arrays import Array, as_array, exact, into, native
 from .core import Op, Operand, Tensor, wrap
 from .errors import GraphError, ShapeError
 from .record import Domain
@@ -138,6 +138,11 @@ def _in_memory_of_their_own(grads: dict[Tensor, Any], xs: Sequence[Tensor]) -> l
 
 @np.errstate(all="ignore")
 def _sum(grad: Array, g: Array) -> Array:
+    if np.shape(grad) != g.shape:
+        raise ShapeError(
+            f"backward: .grad of a leaf has shape {np.shape(grad)} and its gradient {g.shape}; the "
+            "shapes must be equal. Set .grad to None first, with zero_grad()."
+        )
     return np.asarray(grad + g, g.dtype)
 
 
@@ -172,7 +177,8 @@ def _seed(who: str, y: Tensor, gradient: Operand | None) -> Array:
                 f"{who}: the result has shape {y.shape} and no gradient was given. "
                 "Pass one of that shape, or reduce with sum() or mean()."
             )
-        return np.array(1, y.dtype).reshape(y.shape) if y.ndim else np.array(1, y.dtype)
+        one = exact(1) if y.dtype.hasobject else 1
+        return np.full(y.shape, one, y.dtype) if y.ndim else np.array(one, y.dtype)
     seed = np.array(as_array(who, gradient), y.dtype)
     if seed.shape != y.shape:
         raise ShapeError(
@@ -218,7 +224,7 @@ def _propagate(
                 gx = np.asarray(gx)
             data = x._data
             if gx.shape != data.shape:
-                gx = sum_to(gx, shape=data.shape)
+                gx = _unbroadcast(op, gx, data.shape)
             if gx.dtype is not data.dtype and gx.dtype != data.dtype:
                 gx = gx.astype(data.dtype)
             known = grads.get(x)
@@ -227,6 +233,16 @@ def _propagate(
             elif x.op is None and not record and _is_shared(gx, g, node._data, values):
                 gx = gx.copy()
             grads[x] = gx if record or type(gx) is ndarray else np.asarray(gx, data.dtype)
+
+
+def _unbroadcast(op: Op, gx: Any, shape: tuple[int, ...]) -> Any:
+    try:
+        return sum_to(gx, shape=shape)
+    except ShapeError:
+        raise ShapeError(
+            f"backward: the rule of {op.name} gave a gradient of shape {gx.shape} for an input of "
+            f"shape {shape}; it must have that shape, or one that this broadcasts to."
+        ) from None
 
 
 def _is_shared(gx: Array, g: Array, y: Array, values: Sequence[Array]) -> bool:
@@ -285,7 +301,7 @@ sum_to = Op(
 broadcast_to: Op = Op(
     name="broadcast_to",
     doc="Repeat x along new and size-1 dimensions to fill `shape`.",
-    kernel=lambda x, out=None, *, shape: into(out, np.broadcast_to(x, shape)),
+    kernel=lambda x, out=None, *, shape: into(out, np.broadcast_to(native(x), shape)),
     vjps=(lambda g, y, x, shape: sum_to(g, shape=x.shape),),
     domains=(Domain(),),
     signature="(...)->(...)",

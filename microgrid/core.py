@@ -9,7 +9,7 @@ by reference counts alone.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from numbers import Number
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
@@ -24,7 +24,8 @@ from .arrays import (
     as_arrays,
     as_input,
     check_can_carry_gradient,
-    check_numeric,
+    check_params,
+    explain_type_error,
     from_scalar,
 )
 from .errors import DtypeError, GraphError, ShapeError
@@ -60,6 +61,8 @@ class Op(Record):
         """Run the op: the one way in, for users, rules and layers alike."""
         if len(inputs) != self.arity and self.arity is not None:
             raise TypeError(f"{self.name}: {len(inputs)} inputs were given; it takes {self.arity}.")
+        if params:
+            check_params(self.name, params)
         for x in inputs:
             if type(x) is not ndarray:
                 return self._on_operands(inputs, params)
@@ -90,6 +93,8 @@ class Op(Record):
                 for x, a in zip(inputs, arrays, strict=True)
             )
         data = self._run(arrays, params)
+        if data is arrays[0]:  # a kernel that returns its input: a result has memory of its own
+            data = data.copy()
         if not record:
             # Outside a graph nothing knows that a view changes with its base: it owns its memory.
             return wrap(data.copy() if self.view else data)
@@ -102,7 +107,7 @@ class Op(Record):
         try:
             data = self.kernel(*arrays, **params)
         except TypeError as error:
-            check_numeric(self.name, arrays, error)
+            explain_type_error(self.name, arrays, params, error)
             raise
         except ValueError as error:
             shapes = [np.shape(a) for a in arrays]
@@ -180,7 +185,11 @@ class Tensor(Operators):
         changed, so that a graph that used the old values refuses to go backward. Writing to single
         elements, `t.data[0] = 1`, does not mark it.
         """
-        return self._data
+        if self.op is None:
+            return self._data
+        view = self._data.view()
+        view.flags.writeable = False  # a graph holds a result's values
+        return view
 
     @data.setter
     def data(self, value: Operand) -> None:
@@ -285,52 +294,8 @@ class Tensor(Operators):
     def _state(self) -> tuple[type[Tensor], Array, bool]:
         return type(self), self._data.copy(), self._requires_grad and self.is_leaf
 
-    def __len__(self) -> int:
-        if self.ndim == 0:
-            raise TypeError("len: the Tensor has no dimensions, so it has no length. Use size.")
-        return self.shape[0]
-
-    def __iter__(self) -> Iterator[Tensor]:
-        if self.ndim == 0:
-            raise TypeError("iter: the Tensor has no dimensions to iterate over. Use item().")
-        return (self[i] for i in range(self.shape[0]))
-
-    def __contains__(self, value: Any) -> bool:
-        return value in self._data
-
-    def __bool__(self) -> bool:
-        if self.size != 1:
-            raise ValueError(
-                f"bool: the Tensor has shape {self.shape}, and a truth value needs one element. "
-                "Compare and reduce .data with any() or all()."
-            )
-        return bool(self._data.item())
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-    def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec else str(self)
-
-    def __index__(self) -> int:
-        if self.dtype.kind not in "iu" or self.ndim:
-            raise TypeError(
-                f"index: the Tensor has dtype {self.dtype} and shape {self.shape}; an index is one "
-                "integer. Convert it with int()."
-            )
-        return int(self._data)
-
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
         return np.array(self._data, dtype, copy=copy is not False)
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        raise TypeError(
-            "setitem: a Tensor's elements cannot be assigned, since a graph may hold them. Build "
-            "the result with where() or concatenate(), or assign a whole leaf: t.data = array."
-        )
 
 
 def op_named(name: str) -> Any:

@@ -1,21 +1,29 @@
-"""What the operators mean on Tensors: each is the op of that name."""
+"""What Python's operators mean on Tensors: each is the op of that name. And conversions."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from .arrays import own_index
+from .arrays import Array, own_index
 from .errors import DtypeError
 from .record import OPS
+from .recording import is_grad_enabled
 
 if TYPE_CHECKING:
     from .core import Operand, Tensor
 
 
 class Operators:
-    """Python's operators and indexing, for Tensor."""
+    """Python's operators, indexing and conversions, for Tensor."""
 
     __slots__ = ()
+
+    _data: Array
+    if TYPE_CHECKING:
+
+        def item(self) -> Any:
+            """Return the only element: Tensor has it."""
 
     @property
     def T(self) -> Tensor:  # noqa: N802  NumPy's name
@@ -58,6 +66,21 @@ class Operators:
     def __rmatmul__(self, other: Operand) -> Tensor:
         return OPS["matmul"](other, self)
 
+    # Under no_grad, `weight -= step` writes into a leaf that requires a gradient, as PyTorch does.
+    # Elsewhere the name is bound to a new Tensor, as for any other value in Python.
+
+    def __iadd__(self, other: Operand) -> Tensor:
+        return _updated(self, OPS["add"](self, other))
+
+    def __isub__(self, other: Operand) -> Tensor:
+        return _updated(self, OPS["subtract"](self, other))
+
+    def __imul__(self, other: Operand) -> Tensor:
+        return _updated(self, OPS["multiply"](self, other))
+
+    def __itruediv__(self, other: Operand) -> Tensor:
+        return _updated(self, OPS["divide"](self, other))
+
     def __neg__(self) -> Tensor:
         return OPS["negative"](self)
 
@@ -93,6 +116,59 @@ class Operators:
 
     def __getitem__(self, index: Any) -> Tensor:
         return pick(self, own_index(index))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TypeError(
+            "setitem: a Tensor's elements cannot be assigned, since a graph may hold them. Build "
+            "the result with where() or concatenate(), or assign a whole leaf: t.data = array."
+        )
+
+    # --- conversions -----------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        if self._data.ndim == 0:
+            raise TypeError("len: the Tensor has no dimensions, so it has no length. Use size.")
+        return int(self._data.shape[0])
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self._data.ndim == 0:
+            raise TypeError("iter: the Tensor has no dimensions to iterate over. Use item().")
+        return (self[i] for i in range(self._data.shape[0]))
+
+    def __contains__(self, value: Any) -> bool:
+        return value in self._data
+
+    def __bool__(self) -> bool:
+        if self._data.size != 1:
+            raise ValueError(
+                f"bool: the Tensor has shape {self._data.shape}, and a truth value needs one "
+                "element. Compare and reduce .data with any() or all()."
+            )
+        return bool(self._data.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
+
+    def __index__(self) -> int:
+        if self._data.dtype.kind not in "iu" or self._data.ndim:
+            raise TypeError(
+                f"index: the Tensor has dtype {self._data.dtype} and shape {self._data.shape}; an "
+                "index is one integer. Convert it with int()."
+            )
+        return int(self._data)
+
+
+def _updated(old: Any, new: Tensor) -> Tensor:
+    if not old.is_leaf or not old.requires_grad or is_grad_enabled():
+        return new
+    old.data = new
+    return old  # type: ignore[no-any-return]
 
 
 def is_basic(parts: tuple[Any, ...]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from .core import Op
 
 Rule: TypeAlias = Callable[..., Any]
+
+_SIGNATURE = re.compile(r"\([^()]*\)(,\([^()]*\))*->\([^()]*\)")
 
 OPS: dict[str, Op] = {}
 """Every op by name. Declaring an `Op` enters it here."""
@@ -108,7 +111,9 @@ class Record:
         private: does it only serve rules, without a public name?
 
     Raises:
-        ValueError: the name is taken, `doc` is empty, or rules and domains differ in number.
+        TypeError: a field is missing, or `vjps` or `domains` is no tuple.
+        ValueError: the name is one of microgrid's own, `doc` is empty, the signature cannot be
+            read, or rules and domains differ in number. An op of the user's is declared anew.
 
     >>> import numpy as np
     >>> import microgrid as mg
@@ -146,6 +151,18 @@ class Record:
     def __post_init__(self) -> None:
         if not self.doc.strip():
             raise ValueError(f"Op {self.name}: doc is empty. Say what it computes.")
+        for field_name, kinds in (("vjps", (tuple, EachInput)), ("domains", (tuple,))):
+            value = getattr(self, field_name)
+            if not isinstance(value, kinds):
+                raise TypeError(
+                    f"Op {self.name}: {field_name} is a {type(value).__name__}; it needs a tuple "
+                    "with one entry per input. Put it in a tuple, with a comma: (entry,)."
+                )
+        if not _SIGNATURE.fullmatch(self.signature):
+            raise ValueError(
+                f"Op {self.name}: signature {self.signature!r} was given; it needs NumPy's "
+                "notation, as in '(n,k),(k,m)->(n,m)'."
+            )
         rules = None if isinstance(self.vjps, EachInput) else self.vjps
         if rules is not None and len(self.domains) != len(rules):
             raise ValueError(

@@ -31,7 +31,7 @@ def value_and_grad(
         requires a gradient; for a number or an array it is an array.
 
     Raises:
-        GraphError: f's result does not depend on the arguments, or has several elements.
+        GraphError: f's result is no Tensor, or has several elements.
 
     >>> value_and_grad(lambda x: x**3)(2.0)
     (tensor(8.), np.float64(12.0))
@@ -54,10 +54,10 @@ def _evaluated(
             for i, variable in zip(places, variables, strict=True):
                 inner[i] = variable
             y = f(*inner, **kwargs)
-            if not isinstance(y, Tensor) or not y.requires_grad:
+            if not isinstance(y, Tensor):
                 raise GraphError(
-                    f"{who}: the function returned {type(y).__name__} that does not depend on the "
-                    f"argument at {argnums}. Compute it from that argument by microgrid's ops."
+                    f"{who}: the function returned a {type(y).__name__}, which has no graph. "
+                    f"Compute it from the argument at {argnums} by microgrid's ops."
                 )
             found = gradients(y, variables, create_graph=higher)
         grads = tuple(
@@ -77,10 +77,11 @@ def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..
 
     Returns:
         A function of the same arguments. For a Tensor argument the gradient is a Tensor, with a
-        graph if the argument requires a gradient; for a number or an array it is an array.
+        graph if the argument requires a gradient; for a number or an array it is an array. It is 0
+        if the result does not depend on the argument.
 
     Raises:
-        GraphError: f's result does not depend on the arguments, or has several elements.
+        GraphError: f's result is no Tensor, or has several elements.
 
     >>> cube = lambda x: x**3
     >>> grad(cube)(3.0), grad(grad(cube))(3.0)

@@ -148,9 +148,9 @@ def maximum(a: Operand, b: Operand) -> Tensor:
     >>> maximum(3, 5), maximum([1.0, 7.0], 4.0)
     (5, array([4., 7.]))
     """
-    if _is_number(b) and not _is_number(a):
+    if _is_number(b) and not _is_number(a) and b == b:  # a bound of nan makes all nan
         return clip(a, b, None)
-    if _is_number(a) and not _is_number(b):
+    if _is_number(a) and not _is_number(b) and a == a:
         return clip(b, a, None)
     return _maximum(a, b)
 
@@ -168,9 +168,9 @@ def minimum(a: Operand, b: Operand) -> Tensor:
     >>> minimum(3, 5), minimum([1.0, 7.0], 4.0)
     (3, array([1., 4.]))
     """
-    if _is_number(b) and not _is_number(a):
+    if _is_number(b) and not _is_number(a) and b == b:
         return clip(a, None, b)
-    if _is_number(a) and not _is_number(b):
+    if _is_number(a) and not _is_number(b) and a == a:
         return clip(b, None, a)
     return _minimum(a, b)
 

@@ -97,6 +97,11 @@ def _affine_bias(g: Any, y: Any, x: Any, weight: Any, bias: Any) -> Any:
 
 
 def _affine(x: Array, weight: Array, bias: Array, out: Array | None = None) -> Any:
+    if weight.ndim != 2 or bias.ndim != 1:
+        raise ShapeError(
+            f"affine: weight of shape {weight.shape} and bias of shape {bias.shape} were given; it "
+            "needs (inputs, outputs) and (outputs,)."
+        )
     y = x.dot(weight, out) if x.ndim == 2 else np.matmul(x, weight, out=out)
     if out is None and y.dtype is not bias.dtype:
         y = np.asarray(y, np.result_type(y, bias))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, into
+from ..arrays import Array, exact, into
 from ..core import Op
 from ..errors import ShapeError
 from ..record import Domain
@@ -37,13 +37,17 @@ def _mean_square(a: Array, b: Array, out: Array | None = None) -> Any:
     return into(out, flat.dot(flat) / d.dtype.type(d.size))
 
 
+def _over(number: int, a: Any) -> Any:
+    return exact(number, a.size or 1) if a.dtype.kind == "O" else number / (a.size or 1)
+
+
 mean_squared_error = Op(
     name="mean_squared_error",
     doc="The mean of the squared differences of two arrays of one shape.",
     kernel=_mean_square,
     vjps=(
-        lambda g, y, a, b: chain(g, (a - b) * (2 / (a.size or 1))),
-        lambda g, y, a, b: chain(g, (b - a) * (2 / (a.size or 1))),
+        lambda g, y, a, b: chain(g, (a - b) * _over(2, a)),
+        lambda g, y, a, b: chain(g, (b - a) * _over(2, a)),
     ),
     domains=(ANY, ANY),
     signature="(...),(...)->()",

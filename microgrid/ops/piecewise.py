@@ -289,7 +289,7 @@ def piecewise_linear(
 
 
 def _as_numbers(part: Any) -> list[Any]:
-    if isinstance(part, Tensor):
+    if isinstance(part, Tensor) or any(isinstance(value, Tensor) for value in part):
         raise TypeError(
             "piecewise_linear: a Tensor was given as knots, slopes or point, which are data and "
             "get no gradient. Pass its tolist()."

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..arrays import Array, check_can_carry_gradient, into
+from ..arrays import Array, check_can_carry_gradient, into, native
 from ..backward import broadcast_to as _broadcast_to
 from ..core import Op, Operand, Tensor, as_operand
 from ..errors import ShapeError
@@ -29,7 +29,8 @@ def _view(
     """Declare an op whose result is a view, made by a NumPy function that takes no `out`."""
 
     def kernel(x: Array, out: Array | None = None, **given: Any) -> Any:
-        return into(out, function(x, **given))
+        # A view has the byte order of its array; whatever comes in, what leaves is native.
+        return into(out, function(x if x.dtype.isnative else native(x), **given))
 
     return Op(
         name=name,
@@ -134,7 +135,7 @@ _flip: Op = _view(
 copy = Op(
     name="copy",
     doc="The same values in memory of their own, C-contiguous.",
-    kernel=lambda x, out=None: np.array(x, order="C") if out is None else into(out, x),
+    kernel=lambda x, out=None: np.array(native(x), order="C") if out is None else into(out, x),
     vjps=(lambda g, y, x: g,),
     domains=(ANY,),
     reference=lambda x: x,

@@ -23,12 +23,18 @@ from .piecewise import absolute
 SQRT_2PI = math.sqrt(2 * math.pi)
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # Klambauer et al. (2017)
 
+
+@quiet
+def _sigmoid(x: Array, out: Array | None = None) -> Any:
+    e = np.exp(-np.absolute(x))  # never above 1: neither tail overflows or vanishes early
+    return np.divide(np.where(x < 0, e, 1), 1 + e, out=out)
+
+
 sigmoid: Op = Op(
     name="sigmoid",
     doc="The logistic function, from 0 to 1. Its slope sigmoid(x) * sigmoid(-x) keeps its relative "
     "accuracy in both tails.",
-    # exp overflows only where the result is below the smallest normal number.
-    kernel=quiet(lambda x, out=None: np.divide(1, 1 + np.exp(-x), out=out)),
+    kernel=_sigmoid,
     vjps=(lambda g, y, x: chain(g, y * sigmoid(-x)),),
     domains=(ANY,),
     reference=lambda x: 1 / (1 + math.exp(-x)),
