@@ -167,15 +167,16 @@ def test_only_a_leaf_can_stop_requiring_a_gradient() -> None:
     assert not (x * 2).requires_grad
 
 
-def test_backward_through_a_condition_only_is_an_error() -> None:
+def test_a_result_that_depends_by_a_condition_only_has_no_graph() -> None:
     x = leaf([1.0, 0.0])
-    with pytest.raises(
-        GraphError, match=r"^backward: the result depends on its leaves by a condition only"
-    ):
-        mg.where(x, 1.0, 2.0).sum().backward()
-    assert x.grad is None
-    mg.where(x, x, 2.0).sum().backward()
-    assert x.grad.tolist() == [1, 0]
+    y = mg.where(x, 1.0, 2.0).sum()
+    assert not y.requires_grad
+    with pytest.raises(GraphError, match="^backward: the Tensor has no graph"):
+        y.backward()
+    assert mg.where(x, x, 2.0).requires_grad
+    assert mg.where(x, 2.0, x).requires_grad
+    slope = mg.gradients(mg.relu(x).sum(), x, create_graph=True)
+    assert not slope.requires_grad  # it is constant
 
 
 # --- 26. collect, then commit --------------------------------------------------------------------
@@ -246,7 +247,7 @@ def test_a_sum_that_fails_at_the_end_commits_nothing() -> None:
     a, b = leaf([1.0, 2.0]), leaf([1.0, 2.0])
     b.grad = np.ones(3)  # which the gradient cannot be added to
     loss = (a * b).sum()
-    with pytest.raises(ValueError, match="broadcast"):
+    with pytest.raises(ValueError, match="shape"):
         loss.backward()
     assert a.grad is None
     assert b.grad.shape == (3,)
