@@ -166,7 +166,7 @@ PEERS: dict[str, tuple[str, Callable[[Any], Built | None]]] = {
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = harness.options(__doc__, PEERS, seconds=0.05)
+    parser = harness.options(__doc__, PEERS, seconds=0.05, threads=1)
     parser.add_argument("--ops", nargs="+", choices=OPS, default=list(OPS), help="what to call")
     parser.add_argument("--size", type=int, default=4, help="rows and columns of the matrices")
     settings = parser.parse_args(arguments)

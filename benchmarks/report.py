@@ -19,6 +19,10 @@ INSTALL = "pip install -e '.[bench]'"
 TIMES = "\N{MULTIPLICATION SIGN}"
 NONE = "\N{EN DASH}"
 
+# The share of the time that a call's threads may wait for a core before other processes count as a
+# disturbance: threads that spin for each other turn a small wait into a large one.
+CALM = 0.05
+
 LIBRARIES = ("numpy", "torch", "jax", "mygrad", "autograd", "scikit-learn", "micrograd")
 
 
@@ -70,13 +74,19 @@ def agreement(rows: list[dict[str, Any]], what: str) -> str:
 
 
 def steadiness(rows: list[dict[str, Any]]) -> str:
-    """Say how far rounds of the same call lie apart: on a quiet machine, a few percent."""
-    spreads = [(max(row["rounds"]) - min(row["rounds"])) / row["median"] for row in rows]
-    if not spreads:
+    """Say how far rounds of the same call lie apart, and which rows others disturbed."""
+    if not rows:
         return ""
-    spread = statistics.median(spreads)
-    advice = " The machine is too busy: run this again." if spread > 0.5 else ""
-    return f"The slowest and the fastest round typically lie {spread:.0%} apart.{advice}"
+    spreads = [(max(row["rounds"]) - min(row["rounds"])) / row["median"] for row in rows]
+    text = (
+        f"The slowest and the fastest round typically lie {statistics.median(spreads):.0%} apart."
+    )
+    disturbed = [
+        f"{row['peer']} on {row['case']}" for row in rows if statistics.median(row["waited"]) > CALM
+    ]
+    if not disturbed:
+        return text
+    return f"{text} Not to be trusted, as it had to wait for a core: {'; '.join(disturbed)}."
 
 
 def scaled(time: float | None, unit: float) -> float | None:

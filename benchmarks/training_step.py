@@ -43,7 +43,7 @@ def case_of(net: str) -> tuple[list[int], int]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = harness.options(__doc__, PEERS, seconds=0.2, leave_out=["torch.compile"])
+    parser = harness.options(__doc__, PEERS, seconds=0.2, threads=2, leave_out=["torch.compile"])
     parser.add_argument("--nets", nargs="+", type=read_net, default=list(NETS), help="sizes:batch")
     settings = parser.parse_args(arguments)
     cases = [case_of(net) for net in settings.nets]
