@@ -255,3 +255,75 @@ def test_empty_batches_do_not_crash():
     assert mg.mse_loss(np.zeros((0, 3)), np.zeros((0, 3)), reduction="sum") == 0
     assert mg.cross_entropy(np.zeros((0, 3)), np.zeros(0, int), reduction="sum") == 0
     assert math.isnan(mg.cross_entropy(np.zeros((0, 3)), np.zeros(0, int)))
+
+
+# --- integers and truth values --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrap", [np.asarray, mg.tensor])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint64, bool])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize(
+    "loss", [mg.mse_loss, mg.l1_loss, mg.huber_loss, mg.smooth_l1_loss, mg.hinge_loss]
+)
+def test_integers_count_as_the_floats_they_are(loss, reduction, dtype, wrap):
+    p, t = np.array([0, 1, 1], dtype), np.array([1, 1, 1], dtype)
+    result = loss(wrap(p), wrap(t), reduction=reduction)
+    expected = loss(p.astype(float), t.astype(float), reduction=reduction)
+    assert result.dtype == np.float64
+    assert np.array_equal(np.asarray(result), expected)
+
+
+def test_the_difference_of_unsigned_numbers_does_not_wrap():
+    one, three = np.array([1], np.uint8), np.array([3], np.uint8)
+    assert mg.l1_loss(one, three) == 2
+    assert mg.l1_loss(mg.tensor(one), mg.tensor(three)).item() == 2
+    assert mg.l1_loss(mg.tensor([1.0], requires_grad=True), three).item() == 2
+
+
+@pytest.mark.parametrize("wrap", [np.asarray, mg.tensor])
+@pytest.mark.parametrize("dtype", [int, np.uint8, bool])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_scores_of_integers_and_truth_values(reduction, dtype, wrap):
+    scores, labels = np.array([[1, 0], [0, 1]], dtype), [0, 0]
+    for loss in (mg.cross_entropy, mg.nll_loss):
+        expected = loss(scores.astype(float), labels, reduction=reduction)
+        assert np.array_equal(np.asarray(loss(wrap(scores), labels, reduction=reduction)), expected)
+    binary = mg.binary_cross_entropy_with_logits
+    expected = binary(scores.astype(float), scores, reduction=reduction)
+    assert np.array_equal(np.asarray(binary(wrap(scores), scores, reduction=reduction)), expected)
+
+
+# --- options and targets beyond the dtype ---------------------------------------------------------
+
+
+def test_a_target_beyond_the_dtype_of_the_prediction_is_infinite_and_warns_not():
+    assert mg.mse_loss(np.array([1.0], np.float16), [1e6]) == np.inf
+
+
+@pytest.mark.parametrize("slope", [False, True])
+def test_a_delta_beyond_the_dtype_is_never_reached(slope):
+    x = mg.tensor(np.array([2.0, -4.0], np.float16), requires_grad=slope)
+    loss = mg.huber_loss(x, [0.0, 0.0], delta=1e6, reduction="sum")
+    assert (loss.dtype, loss.item()) == (np.float16, 10.0)
+    if slope:
+        loss.backward()
+        assert x.grad.tolist() == [2.0, -4.0]
+    assert mg.smooth_l1_loss(np.array([200.0], np.float16), [0.0], beta=1e5) == (
+        pytest.approx(0.2, rel=1e-2)  # 1 / beta has few digits in float16
+    )
+
+
+@pytest.mark.parametrize("beta", [1e-50, 1e-40, 1e-30, 0.0])
+def test_a_tiny_beta_gives_the_absolute_error_and_its_slope(beta):
+    x = mg.tensor(np.array([2.0, -3.0, 0.0], np.float32), requires_grad=True)
+    loss = mg.smooth_l1_loss(x, np.zeros(3), beta=beta, reduction="sum")
+    loss.backward()
+    assert loss.item() == 5.0
+    assert x.grad.tolist() == [1.0, -1.0, 0.0]
+
+
+def test_a_small_beta_in_float16_keeps_the_square():
+    x, beta = np.array([1e-3], np.float16), 2e-3
+    expected = float(x[0]) ** 2 / (2 * beta)
+    assert mg.smooth_l1_loss(x, [0.0], beta=beta) == pytest.approx(expected, rel=2e-3)

@@ -8,6 +8,7 @@ prediction of shape (n, 1) is an error: broadcasting would compare everything wi
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -128,9 +129,7 @@ def smooth_l1_loss(
     """
     if not is_number(beta) or not beta >= 0:
         raise ValueError(f"smooth_l1_loss: beta={beta!r} was given; it must be a number from 0 up.")
-    if beta == 0:
-        return l1_loss(prediction, target, reduction=reduction)
-    losses = divide(_huber("smooth_l1_loss", prediction, target, beta), float(beta))
+    losses = _huber("smooth_l1_loss", prediction, target, beta, divided=True)
     return _reduced("smooth_l1_loss", losses, reduction)
 
 
@@ -302,12 +301,26 @@ def squared_hinge_loss(prediction: Operand, target: Operand, *, reduction: str =
     return _reduced("squared_hinge_loss", losses, reduction)
 
 
-def _huber(who: str, prediction: Operand, target: Operand, delta: float) -> Any:
+def _huber(
+    who: str, prediction: Operand, target: Operand, delta: float, divided: bool = False
+) -> Any:
+    """Return the losses, or, if `divided`, those over delta."""
     p, t = alike(who, prediction, target)
     d = subtract(p, t)
+    bound = float(delta)
+    if d.dtype.kind == "f":
+        limits = np.finfo(d.dtype)
+        if divided and bound < float(limits.tiny):  # too small to be seen in |d|
+            return absolute(d)
+        bound = math.inf if bound > float(limits.max) else bound
+    elif divided and not bound:
+        return absolute(d)
     # With c the error held within delta, c * (d - c / 2) is both cases in one; nothing overflows.
-    c = clip(d, -float(delta), float(delta))
-    return multiply(c, subtract(d, multiply(c, 0.5)))
+    c = clip(d, -bound, bound)
+    share = c
+    if divided:  # before the product, which could vanish or overflow
+        share = divide(c, bound) if bound < math.inf else multiply(c, 1 / float(delta))
+    return multiply(share, subtract(d, multiply(c, 0.5)))
 
 
 def _shortfall(who: str, prediction: Operand, target: Operand) -> Any:

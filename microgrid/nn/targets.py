@@ -16,10 +16,15 @@ SUM_TOLERANCE = 1e-2
 
 
 def alike(who: str, prediction: Operand, target: Operand) -> tuple[Any, Any]:
-    """Return both as arrays or Tensors of one shape, the target in the dtype of the prediction."""
+    """Return both as floats of one shape, the target in the dtype of the prediction.
+
+    Integers become float64: as they are, differences of unsigned ones would wrap around.
+    """
     if isinstance(prediction, Tensor) and isinstance(target, Tensor):
         a, b = prediction._data, target._data
-        if a.shape == b.shape and a.dtype is b.dtype:  # the usual case, which must cost little
+        dtype = a.dtype
+        # The usual case, which must cost little.
+        if a.shape == b.shape and dtype is b.dtype and dtype.kind == "f":
             return prediction, target
     p, t = as_operand(who, prediction), as_operand(who, target)
     if p.shape != t.shape:
@@ -27,16 +32,28 @@ def alike(who: str, prediction: Operand, target: Operand) -> tuple[Any, Any]:
             f"{who}: a prediction of shape {p.shape} and a target of shape {t.shape} were given; "
             "the shapes must be equal. Reshape the target."
         )
+    if data_of(t).dtype.kind != "O":
+        p = as_floats(p)
     return p, _cast(t, p)
+
+
+def as_floats(x: Any) -> Any:
+    """Return an array or Tensor as it is, or in float64 if it has integers or truth values."""
+    values = data_of(x)
+    if values.dtype.kind not in "iub":
+        return x
+    return wrap(values.astype(float)) if isinstance(x, Tensor) else values.astype(float)
 
 
 def _cast(t: Any, like: Any) -> Any:
     """Return t in the dtype of `like` if that is one of floats and t carries no gradient."""
     if t.dtype == like.dtype or like.dtype.kind not in "fO":
         return t
-    if not isinstance(t, Tensor):
-        return t.astype(like.dtype)
-    return t if t.requires_grad else wrap(t._data.astype(like.dtype))
+    if isinstance(t, Tensor) and t.requires_grad:
+        return t
+    with np.errstate(all="ignore"):  # what is too large for the prediction's dtype becomes inf
+        values = data_of(t).astype(like.dtype)
+    return wrap(values) if isinstance(t, Tensor) else values
 
 
 def data_of(x: Any) -> Array:
@@ -51,9 +68,12 @@ def is_number(value: object) -> bool:
 
 
 def as_scores(who: str, logits: Operand) -> Any:
-    """Return scores of shape (batch, classes)."""
-    z = as_operand(who, logits)
-    shape = data_of(z).shape
+    """Return scores of shape (batch, classes), as floats."""
+    z = logits if isinstance(logits, Tensor) else as_operand(who, logits)
+    values = data_of(z)
+    shape = values.shape
+    if values.dtype.kind != "f":
+        z = as_floats(z)
     if len(shape) != 2 or not shape[1]:
         raise ShapeError(
             f"{who}: scores of shape {shape} were given; it needs (batch, classes). Reshape them."
