@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import microgrid as mg
-from microgrid.errors import GraphError, StateError
+from microgrid.errors import GraphError, ShapeError, StateError
 from microgrid.optim import SGD, Optimizer
 
 STEPS = 12
@@ -399,3 +399,43 @@ def test_a_parameter_that_requires_no_gradient_is_left_as_it_is():
     optimizer.step()
     assert frozen.item() == 1.0
     assert free.item() == 0.5
+
+
+# --- gradients set by hand ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", [{}, {"momentum": 0.9}])
+@pytest.mark.parametrize(
+    ("grad", "error", "message"),
+    [
+        (np.ones(3), ShapeError, "the grad of parameter 0 has shape (3,); the parameter has (2,"),
+        (np.ones((3, 3)), ShapeError, "the grad of parameter 0 has shape (3, 3); the parameter"),
+        (np.ones((6, 1)), ShapeError, "the grad of parameter 0 has shape (6, 1); the parameter"),
+        ([1.0, 2.0, 3.0], TypeError, "the grad of parameter 0 is of type list; it must be an"),
+        (1.0, TypeError, "the grad of parameter 0 is of type float; it must be an array or None."),
+    ],
+)
+def test_a_gradient_that_does_not_fit_changes_nothing(settings, grad, error, message):
+    p = mg.tensor(np.zeros((2, 3)), requires_grad=True)
+    optimizer = SGD([p], **settings)
+    p.grad = grad
+    with pytest.raises(error, match=f"^SGD: {re.escape(message)}"):
+        optimizer.step()
+    assert p.tolist() == np.zeros((2, 3)).tolist()
+    assert optimizer.state == {}
+
+
+def test_a_rate_beyond_float16_gives_infinity_without_a_warning():
+    p = mg.tensor(np.array([1.0, 1.0], np.float16), requires_grad=True)
+    optimizer = SGD([p], lr=1e6)
+    p.grad = np.array([1.0, 0.0], np.float16)
+    optimizer.step()  # warnings are errors here
+    assert p.tolist()[0] == -np.inf
+
+
+def test_a_model_where_its_parameters_are_meant():
+    for model in (mg.nn.Dense(2, 2), mg.nn.MLP([2, 2])):
+        name = type(model).__name__
+        message = f"SGD: one {name} was given; params is an iterable of Tensors or of groups. "
+        with pytest.raises(TypeError, match=f"^{re.escape(message)}Pass model.par"):
+            SGD(model)

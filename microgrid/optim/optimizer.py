@@ -10,9 +10,11 @@ import numpy as np
 
 from ..arrays import Array
 from ..core import Tensor
-from ..errors import GraphError, StateError
+from ..errors import GraphError, ShapeError, StateError
 
 Params: TypeAlias = "Iterable[Tensor] | Iterable[dict[str, Any]]"
+
+Scratch: TypeAlias = tuple[Array, int, "np.dtype[Any]"]  # memory, its size and dtype
 
 
 class Optimizer:
@@ -36,15 +38,18 @@ class Optimizer:
     slots: tuple[str, ...] = ()
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
-        if isinstance(params, (Tensor, Mapping, str)):
+        model = callable(getattr(params, "parameters", None))
+        single = isinstance(params, (Tensor, Mapping, str)) or not isinstance(params, Iterable)
+        if model or single:
+            remedy = "Pass model.parameters()." if model else "Put it in a list."
             raise TypeError(
                 f"{self._name}: one {type(params).__name__} was given; params is an iterable of "
-                "Tensors or of groups. Put it in a list."
+                f"Tensors or of groups. {remedy}"
             )
         self.defaults = defaults
         self.param_groups: list[dict[str, Any]] = []
         self.state: dict[Tensor, dict[str, Array]] = {}
-        self._scratch: dict[Tensor, Array] = {}
+        self._scratch: dict[Tensor, Scratch] = {}
         given: list[Any] = list(params)
         if not given:
             raise ValueError(
@@ -115,13 +120,35 @@ class Optimizer:
                 "updated twice a step. Give each once: model.parameters() does."
             )
 
-    def scratch(self, p: Tensor) -> Array:
+    def check_gradients(self) -> None:
+        """Raise if a gradient that was set by hand does not fit its parameter.
+
+        Raises:
+            ShapeError: one has another shape.
+            TypeError: one is no array.
+        """
+        for i, p in enumerate(self._parameters()):
+            if p.grad is not None and not isinstance(p.grad, np.ndarray):
+                raise TypeError(
+                    f"{self._name}: the grad of parameter {i} is of type {type(p.grad).__name__}; "
+                    "it must be an array or None. Use np.array(..., p.dtype)."
+                )
+            if p.grad is not None and p.grad.shape != p.shape:
+                raise ShapeError(
+                    f"{self._name}: the grad of parameter {i} has shape {p.grad.shape}; the "
+                    f"parameter has {p.shape}, and the shapes must be equal."
+                )
+
+    def scratch(self, p: Tensor) -> Scratch:
         """Return memory of the shape and dtype of p, for use within one update."""
         if p not in self._scratch:
             everyone = self._parameters()
             # One piece of memory for all: it stays in the cache while p after p is updated.
             pool = np.empty(max(q._data.nbytes for q in everyone), np.uint8)
-            self._scratch = {q: _shaped_as(q._data, pool) for q in everyone}
+            self._scratch.clear()  # the dict stays: `step` has it in hand
+            for q in everyone:
+                data = q._data
+                self._scratch[q] = (_shaped_as(data, pool), data.size, data.dtype)
         return self._scratch[p]
 
     def __getstate__(self) -> dict[str, Any]:

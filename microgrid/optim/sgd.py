@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from numbers import Real
 from typing import Any
 
@@ -10,7 +11,20 @@ import numpy as np
 
 from ..arrays import Array
 from ..core import Tensor, next_serial
+from ..ops.arithmetic import quiet
 from .optimizer import Optimizer, Params, check_at_least_zero
+
+FLOAT32 = np.dtype(np.float32)
+
+
+@lru_cache(maxsize=64)
+def _rate(lr: float, dtype: np.dtype[Any]) -> Array:
+    """Return a learning rate as an array, which is multiplied twice as fast as a float.
+
+    It has the dtype of the parameter, as a NumPy float64 is not weak (NEP 50): that would turn
+    float32 arithmetic to float64.
+    """
+    return np.array(lr, dtype)
 
 
 class SGD(Optimizer):
@@ -31,7 +45,7 @@ class SGD(Optimizer):
     Raises:
         TypeError: `params` is one Tensor, or holds something else than Tensors.
         ValueError: there are no parameters, one is given twice, or a setting makes no sense.
-        GraphError: a Tensor is not a leaf, or does not require a gradient.
+        GraphError: a Tensor is not a leaf. (One that requires no gradient gets none, and stays.)
 
     Source: Sutskever, Martens, Dahl & Hinton (2013), with PyTorch's placing of lr.
 
@@ -77,30 +91,42 @@ class SGD(Optimizer):
                 f"dampening={dampening!r}; it needs momentum above 0 and dampening 0."
             )
 
+    @quiet
     def step(self) -> None:
-        """Change every parameter that has a gradient, in its own memory."""
-        for group in self.param_groups:
-            # A NumPy float64 is not weak (NEP 50): it would turn float32 arithmetic to float64.
-            lr = float(group["lr"])
-            rate = np.array(lr)
-            plain = not group["momentum"] and not group["weight_decay"]
-            for p in group["params"]:
-                g = p.grad
-                if g is None:
-                    continue
-                data = p._data
-                scratch = self._scratch.get(p)
-                if scratch is None:
-                    scratch = self.scratch(p)
-                direction = g if plain else self._direction(p, g, group, scratch)
-                if rate.dtype is not data.dtype:  # an array is multiplied twice as fast as a float
-                    rate = np.array(lr, data.dtype)
-                np.multiply(direction, rate, scratch)
-                np.subtract(data, scratch, data)
-                p.serial = next_serial()
+        """Change every parameter that has a gradient, in its own memory.
+
+        Raises:
+            ShapeError: a gradient, set by hand, has not the shape of its parameter.
+            TypeError: a gradient, set by hand, is no array.
+        """
+        memory, multiply, subtract = self._scratch, np.multiply, np.subtract  # found faster so
+        try:
+            for group in self.param_groups:
+                lr = float(group["lr"])
+                dtype, rate = FLOAT32, _rate(lr, FLOAT32)
+                plain = not group["momentum"] and not group["weight_decay"]
+                for p in group["params"]:
+                    g = p.grad
+                    if g is None:
+                        continue
+                    data = p._data
+                    scratch, size, needed = memory.get(p) or self.scratch(p)
+                    if g.size != size:  # NumPy would stretch a smaller one
+                        self.check_gradients()
+                    direction = g if plain else self._direction(p, g, group, scratch)
+                    if dtype is not needed:
+                        dtype, rate = needed, _rate(lr, needed)
+                    multiply(direction, rate, scratch)
+                    subtract(data, scratch, data)
+                    p.serial = next_serial()
+        except (AttributeError, TypeError, ValueError):
+            self.check_gradients()
+            raise
 
     def _direction(self, p: Tensor, g: Array, group: dict[str, Any], scratch: Array) -> Array:
         """Return what lr multiplies, in `scratch` or in the momentum buffer."""
+        if g.shape != scratch.shape:  # before the buffer is changed
+            self.check_gradients()
         momentum, dampening = float(group["momentum"]), float(group["dampening"])
         decay = float(group["weight_decay"])
         if decay:
