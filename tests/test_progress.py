@@ -117,9 +117,20 @@ def test_the_bar_never_wraps(terminal, clock, monkeypatch):
     bar = Bar(epochs=1, batches=2)
     bar.begin_epoch(0)
     clock.now = 1
-    bar.after_batch(1, lambda: {"loss": 1.0})
-    bar.end_epoch({"loss": 1.0, "a_metric_with_a_long_name": 2.0})
+    bar.after_batch(1, lambda: {"loss": 1.0, "a_metric_with_a_long_name": 2.0})
     assert max(map(len, shown(terminal))) == 29
+
+
+def test_the_line_that_an_epoch_leaves_behind_is_whole(terminal, clock, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "30")
+    bar = Bar(epochs=1, batches=2)
+    bar.begin_epoch(0)
+    clock.now = 1
+    results = {"loss": 1.0, "a_metric_with_a_long_name": 2.0}
+    bar.after_batch(1, lambda: results)
+    bar.end_epoch(results)
+    line = "epoch 1/1  loss 1.0000  a_metric_with_a_long_name 2.0000  1.00 s"
+    assert shown(terminal) == [line, ""]
 
 
 def test_an_interrupted_bar_is_left_on_its_line(terminal, clock):

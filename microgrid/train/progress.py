@@ -80,11 +80,10 @@ class Bar(Lines):
 
     def end_epoch(self, results: Results) -> None:
         """Replace the bar by the line of this epoch."""
-        if self.drawn:
-            self._redraw(self._line(results))
-            self._end_line()
-        else:
-            super().end_epoch(results)
+        # The line stays, so it may wrap. Blanks wipe out what the bar left behind.
+        line = self._line(results).ljust(self.drawn)
+        self._write(f"\r{line}\n" if self.drawn else f"{line}\n")
+        self.drawn = 0
 
     def stop(self, reason: str = "") -> None:
         """Leave the bar as it is, and write the reason below, if there is one."""
