@@ -91,3 +91,10 @@ def test_metrics_by_name_and_as_functions():
 def test_metrics_that_make_no_sense(metrics, error, message):
     with pytest.raises(error, match=f"^{re.escape(message)}"):
         named_metrics("fit", metrics)
+
+
+def test_a_score_that_is_nan_is_no_right_answer():
+    rows = np.array([[np.nan, np.nan], [1.0, np.nan], [np.nan, 1.0], [2.0, 1.0]])
+    assert accuracy(rows, np.array([0, 1, 0, 0])) == 0.25
+    assert accuracy(np.array([np.nan, -1.0]), np.array([0, 0])) == 0.5
+    assert accuracy(rows[:, :1], np.array([0, 1, 0, 1])) == 0.5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,6 +23,8 @@ def accuracy(prediction: Array, target: Array) -> float:
         target: int[batch] of class indices or float[batch, classes], of which the largest counts;
             with one score a sample, numbers whose sign counts: 0 and 1, or -1 and 1.
 
+    A sample with a score that is nan is not classified, so it counts as wrong.
+
     Raises:
         ShapeError: the shapes do not fit.
 
@@ -34,13 +36,21 @@ def accuracy(prediction: Array, target: Array) -> float:
     if p.ndim == 2 and p.shape[1] > 1:
         given = t.argmax(axis=1) if t.shape == p.shape else t
         if given.shape in (rows, (*rows, 1)):
-            return float(np.mean(p.argmax(axis=1) == given.reshape(rows)))
+            answers = p.argmax(axis=1)  # of a row with nan, the place of the first
+            best = np.take_along_axis(p, answers[:, None], axis=1)[:, 0]
+            return float(np.mean((answers == given.reshape(rows)) & _is_number(best)))
     elif p.shape in (rows, (*rows, 1)) and t.shape in (rows, (*rows, 1)):
-        return float(np.mean((p.reshape(rows) > 0) == (t.reshape(rows) > 0)))
+        scores = p.reshape(rows)
+        right = (scores > 0) == (t.reshape(rows) > 0)
+        return float(np.mean(right & _is_number(scores)))
     raise ShapeError(
         f"accuracy: a prediction of shape {p.shape} and a target of shape {t.shape} were given; it "
         "needs (n, classes) and (n,) or the same shape, or one score and one target per sample."
     )
+
+
+def _is_number(scores: Array) -> Any:
+    return np.equal(scores, scores)  # nan equals nothing
 
 
 def mse(prediction: Array, target: Array) -> float:
@@ -64,13 +74,22 @@ def mae(prediction: Array, target: Array) -> float:
 METRICS: dict[str, Metric] = {"accuracy": accuracy, "mse": mse, "mae": mae}
 
 
-def named_metrics(who: str, metrics: str | Metric | Sequence[str | Metric]) -> dict[str, Metric]:
+def named_metrics(
+    who: str, metrics: str | Metric | Sequence[str | Metric] | None
+) -> dict[str, Metric]:
     """Return the metrics, given by name or as functions, by name.
 
     Raises:
         ValueError: a name is not known, or stands for two.
         TypeError: something is neither a name nor a function.
     """
+    if metrics is None:
+        return {}
+    if not (isinstance(metrics, (str, Iterable)) or callable(metrics)):
+        raise TypeError(
+            f"{who}: metrics of type {type(metrics).__name__} were given; it needs a name, a "
+            "function, a list of them, or None."
+        )
     given = [metrics] if isinstance(metrics, str) or callable(metrics) else list(metrics)
     found: dict[str, Metric] = {}
     for metric in given:
