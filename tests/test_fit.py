@@ -221,6 +221,27 @@ def test_the_last_samples_are_held_out_before_shuffling():
     assert run.history["val_accuracy"][-1] == pytest.approx(final["accuracy"])
 
 
+@pytest.mark.parametrize(
+    ("n", "share", "held"), [(100, 0.07, 7), (10, 0.1, 1), (10, 0.7, 7), (50, 0.3, 15), (7, 0.5, 4)]
+)
+def test_the_share_held_out_is_that_of_train_test_split(n, share, held):
+    seen = []
+
+    def count(p, y):
+        seen.append(len(y))
+        return 0.0
+
+    x = np.ones((n, 4))
+    train(x=x, y=np.zeros(n, int), validation_split=share, metrics=count, batch_size=n)
+    assert seen == [n - held, held]
+    assert [len(part) for part in mg.datasets.train_test_split(x, test_size=share)] == seen
+
+
+def test_metrics_of_none_are_none():
+    assert list(train(metrics=None).history) == ["loss"]
+    assert list(mg.evaluate(make_model(), X, Y, loss="cross_entropy", metrics=None)) == ["loss"]
+
+
 def test_modes_are_set_for_training_and_evaluation_and_restored():
     watch = Watching()
     model = Sequential(watch, Dense(4, 3, rng=0)).eval()
@@ -282,6 +303,30 @@ def test_predict_does_not_hand_out_the_data():
     assert not np.shares_memory(found, x)
 
 
+class Returning(mg.nn.Module):
+    def __init__(self, make):
+        self.make = make
+
+    def forward(self, x):
+        return self.make(x)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda x: (x, x), TypeError, "type tuple; it must return one Tensor or array."),
+        (lambda x: None, TypeError, "type NoneType; it must return one Tensor or array."),
+        (lambda x: 1.0, TypeError, "type float; it must return one Tensor or array."),
+        (lambda x: x.sum(), ShapeError, "shape () for 50 samples; the first dimension must count"),
+        (lambda x: x.T, ShapeError, "shape (4, 50) for 50 samples; the first dimension must count"),
+        (lambda x: x[:1], ShapeError, "shape (1, 4) for 50 samples; the first dimension must"),
+    ],
+)
+def test_predict_refuses_results_that_are_not_one_a_sample(make, error, message):
+    with pytest.raises(error, match=f"^predict: the model returned {re.escape(message)}"):
+        mg.predict(Returning(make), X)
+
+
 def test_a_model_without_parameters_predicts_in_float32():
     assert mg.predict(Sequential(mg.nn.ReLU()), X).dtype == np.float32
 
@@ -339,13 +384,30 @@ BAD[7, 2] = np.nan
             ValueError,
             "fit: validation_split=0.5 of 1 samples leaves 0 to train on and 1 to validate; both",
         ),
+        (
+            {"validation_split": "a"},
+            TypeError,
+            "fit: validation_split='a' was given; it must be a number, at least 0 and below 1.",
+        ),
+        (
+            {"shuffle": "batch"},
+            ValueError,
+            "fit: shuffle='batch' was given; it must be True or False.",
+        ),
+        (
+            {"metrics": 3},
+            TypeError,
+            "fit: metrics of type int were given; it needs a name, a function, a list of them, or",
+        ),
         ({"batch_size": 0}, ValueError, "fit: batch_size=0 was given; it must be at least 1."),
         ({"batch_size": 2.5}, TypeError, "fit: batch_size=2.5 was given; it must be an integer."),
         ({"epochs": -1}, ValueError, "fit: epochs=-1 was given; it must be at least 0."),
         (
             {"loss": "crossentropy"},
             ValueError,
-            "fit: the loss 'crossentropy' is not known; the names",
+            "fit: the loss 'crossentropy' is not known; the names are mse, mae, l1, huber, "
+            "smooth_l1, cross_entropy, nll, binary_cross_entropy, hinge, squared_hinge. Pass a "
+            "function for another.",
         ),
         (
             {"loss": 3},

@@ -128,6 +128,38 @@ def test_a_last_step_that_overflows_is_noticed():
         train(model, y=TARGET * 1e30, loss="l1", lr=1e39, batch_size=50)
 
 
+def test_a_validation_loss_that_is_nan_is_named():
+    def loss(p, y):
+        return mg.mse_loss(p, y) * (np.nan if len(y) == 7 and len(steps) > 2 else 1.0)
+
+    message = (
+        "fit: the loss is nan in epoch 2, validation; all parameters are finite. "
+        "Lower the learning rate or scale the inputs."
+    )
+    held_out = {"validation_data": (X[:7], TARGET[:7])}
+
+    class Counting(SGD):
+        def step(self):
+            super().step()
+            steps.append(None)  # two an epoch
+
+    steps = []
+    model = make_model(sizes=(4, 2))
+    optimizer = Counting(model.parameters(), lr=0.1)
+    with pytest.raises(NonFiniteError, match=f"^{re.escape(message)}$") as caught:
+        train(model, y=TARGET, loss=loss, optimizer=optimizer, epochs=3, **held_out)
+    assert caught.value.history.epoch == [0]
+    assert {len(values) for values in caught.value.history.history.values()} == {1}
+
+
+def test_a_validation_loss_after_a_step_that_overflows_names_the_parameter():
+    with pytest.raises(NonFiniteError, match=r"in epoch 1, validation; the parameter 0\.weight"):
+        train(
+            make_model(sizes=(4, 2)), y=TARGET * 1e30, loss="l1", lr=1e39, batch_size=50,
+            validation_data=(X, TARGET),
+        )  # fmt: skip
+
+
 @pytest.mark.filterwarnings("error")
 def test_overflow_on_the_way_gives_no_other_warnings():
     with pytest.raises(NonFiniteError):
@@ -176,6 +208,23 @@ def test_a_signal_during_an_update_waits_until_it_is_done():
     assert len(updates) == 1
     assert all(np.array_equal(updates[0][n], p.data) for n, p in model.named_parameters())
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_signal_while_results_are_noted_leaves_lists_of_one_length(monkeypatch):
+    class Dictionary(dict):
+        def items(self):
+            for item in super().items():
+                yield item
+                signal.raise_signal(signal.SIGINT)
+
+    add = mg.History.add
+    monkeypatch.setattr(
+        mg.History, "add", lambda run, epoch, results: add(run, epoch, Dictionary(results))
+    )
+    run = train(metrics="accuracy", epochs=3)
+    assert run.interrupted
+    assert run.epoch == [0]
+    assert {name: len(values) for name, values in run.history.items()} == {"loss": 1, "accuracy": 1}
 
 
 def test_a_handler_of_the_program_is_kept():

@@ -78,8 +78,7 @@ def _common_length(columns: list[Any]) -> int:
 def _count(test_size: float | int, n: int) -> int:
     """Return how many of n rows `test_size` asks for, which leaves at least one in each part."""
     if isinstance(test_size, (float, np.floating)):
-        # Rounded first: 0.07 * 100 is 7.000000000000001, and 7 rows are meant.
-        count = math.ceil(round(test_size * n, 9)) if 0 < test_size < 1 else 0
+        count = rows_in(float(test_size), n) if 0 < test_size < 1 else 0
         needed = "a fraction lies between 0 and 1"
     else:
         count = _whole(test_size)
@@ -90,6 +89,15 @@ def _count(test_size: float | int, n: int) -> int:
             "a row. Choose another size, as 0.25."
         )
     return count
+
+
+def rows_in(fraction: float, n: int) -> int:
+    """Return how many of n rows a fraction is, rounded up.
+
+    >>> rows_in(0.07, 100)  # though 0.07 * 100 is 7.000000000000001
+    7
+    """
+    return math.ceil(round(fraction * n, 9))
 
 
 def _whole(test_size: Any) -> int:

@@ -6,11 +6,13 @@ import math
 import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from ..arrays import Array, as_array
+from ..data.split import rows_in
 from ..errors import ShapeError
 
 
@@ -87,12 +89,18 @@ def held_out(who: str, samples: Samples, fraction: float) -> tuple[Samples, Samp
 
     Raises:
         ValueError: the fraction is not between 0 and 1, or leaves one side empty.
+        TypeError: it is not a number.
     """
+    if not isinstance(fraction, Real):
+        raise TypeError(
+            f"{who}: validation_split={fraction!r} was given; it must be a number, at least 0 and "
+            "below 1."
+        )
     if not 0 < fraction < 1:
         raise ValueError(
             f"{who}: validation_split={fraction!r} was given; it must be at least 0 and below 1."
         )
-    first = math.floor(samples.count * (1 - fraction))
+    first = samples.count - rows_in(float(fraction), samples.count)
     if not 0 < first < samples.count:
         raise ValueError(
             f"{who}: validation_split={fraction!r} of {samples.count} samples leaves {first} to "

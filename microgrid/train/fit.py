@@ -16,12 +16,12 @@ from ..nn import Module
 from ..nn.init import Rng
 from ..optim import Optimizer
 from ..recording import no_grad
-from .batches import Samples, as_count, as_inputs, as_samples, held_out, is_finite
+from .batches import Samples, as_count, as_inputs, as_samples, held_out
 from .history import History
 from .interruption import Interruption
 from .metrics import Metric, named_metrics
 from .names import Loss, named_loss, named_optimizer
-from .nonfinite import explain, word
+from .nonfinite import explain, unsound_parameter, word
 from .progress import Progress, make_progress
 
 
@@ -36,7 +36,7 @@ def fit(
     epochs: int = 1,
     validation_data: tuple[Operand, Operand] | None = None,
     validation_split: float = 0.0,
-    metrics: str | Metric | Sequence[str | Metric] = (),
+    metrics: str | Metric | Sequence[str | Metric] | None = (),
     shuffle: bool = True,
     verbose: int | str = "auto",
     rng: Rng = None,
@@ -90,6 +90,8 @@ def fit(
         named_optimizer("fit", optimizer, model),
         named_metrics("fit", metrics),
     )
+    if shuffle not in (True, False):
+        raise ValueError(f"fit: shuffle={shuffle!r} was given; it must be True or False.")
     progress = make_progress("fit", verbose, epochs, math.ceil(samples.count / batch_size))
     generator = np.random.default_rng(rng)
     orders = (generator.permutation(samples.count) if shuffle else None for _ in range(epochs))
@@ -102,7 +104,7 @@ def evaluate(
     y: Operand,
     *,
     loss: str | Loss,
-    metrics: str | Metric | Sequence[str | Metric] = (),
+    metrics: str | Metric | Sequence[str | Metric] | None = (),
     batch_size: int = 256,
 ) -> dict[str, float]:
     """Return the mean loss and metrics over the samples, in evaluation mode.
@@ -146,7 +148,8 @@ def predict(model: Module, x: Operand, batch_size: int = 256) -> Array:
         batch_size: samples at a time; it only decides how much memory is needed.
 
     Raises:
-        ShapeError: x is a single number.
+        ShapeError: x is a single number, or the results are not one a sample.
+        TypeError: the model returns something else than a Tensor or an array.
 
     >>> import microgrid as mg
     >>> mg.predict(mg.nn.MLP([2, 3], rng=0), np.zeros((5, 2))).shape
@@ -156,9 +159,8 @@ def predict(model: Module, x: Operand, batch_size: int = 256) -> Array:
     size = as_count("predict", "batch_size", batch_size, 1)
     with _mode(model, training=False), no_grad(), np.errstate(all="ignore"):
         starts = range(0, max(len(inputs), 1), size)  # one empty batch tells the shape for none
-        return np.concatenate(
-            [_values(model(wrap(inputs[start : start + size]))) for start in starts]
-        )
+        batches = (inputs[start : start + size] for start in starts)
+        return np.concatenate([_rows(model(wrap(batch)), len(batch)) for batch in batches])
 
 
 class _Training:
@@ -195,9 +197,12 @@ class _Training:
                         measured = _evaluate(
                             self.model, validation, self.loss, self.metrics, batch_size
                         )
+                        self._check_validation(measured["loss"], epoch)
                         results |= {f"val_{name}": value for name, value in measured.items()}
+                    self.interruption.hold()  # so that all lists have a value for each epoch
                     history.add(epoch, results)
                     progress.end_epoch(results)
+                    self.interruption.release()
                 self._check_last_update()
         except KeyboardInterrupt:
             history.interrupted = True
@@ -230,7 +235,7 @@ class _Training:
     def _update(self, loss: Tensor) -> None:
         self._forget_gradients()
         loss.backward()
-        self.interruption.held = True
+        self.interruption.hold()
         self.optimizer.step()
         self.interruption.release()
 
@@ -245,14 +250,24 @@ class _Training:
             "Lower the learning rate or scale the inputs."
         )
 
+    def _check_validation(self, loss: float, epoch: int) -> None:
+        if math.isfinite(loss):
+            return
+        parameter = unsound_parameter(self.model.named_parameters())
+        reason = f"{parameter} is not finite" if parameter else "all parameters are finite"
+        raise NonFiniteError(
+            f"fit: the loss is {word(loss)} in epoch {epoch + 1}, validation; {reason}. "
+            "Lower the learning rate or scale the inputs."
+        )
+
     def _check_last_update(self) -> None:
         """Raise if the last step, whose loss nobody will compute, left the numbers."""
-        for name, parameter in self.model.named_parameters():
-            if not is_finite(parameter.data):
-                raise NonFiniteError(
-                    f"fit: the last step left the parameter {name} (shape {parameter.shape}) with "
-                    "nan or inf. Lower the learning rate or scale the inputs."
-                )
+        parameter = unsound_parameter(self.model.named_parameters())
+        if parameter:
+            raise NonFiniteError(
+                f"fit: the last step left {parameter} with nan or inf. Lower the learning rate or "
+                "scale the inputs."
+            )
 
 
 class _Means:
@@ -339,6 +354,22 @@ def _value(who: str, loss: Any) -> float:
             'Use reduction="mean".'
         )
     return float(loss.item())
+
+
+def _rows(prediction: Any, count: int) -> Array:
+    """Return the results for `count` samples as an array."""
+    if not isinstance(prediction, (Tensor, np.ndarray, np.generic)):
+        raise TypeError(
+            f"predict: the model returned type {type(prediction).__name__}; it must return one "
+            "Tensor or array. Call the model itself for other results."
+        )
+    values = _values(prediction)
+    if values.shape[:1] != (count,):
+        raise ShapeError(
+            f"predict: the model returned shape {values.shape} for {count} samples; the first "
+            "dimension must count the samples. Call the model itself for other results."
+        )
+    return values
 
 
 def _values(prediction: Any) -> Array:

@@ -30,6 +30,10 @@ class Interruption:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         self._installed = False
 
+    def hold(self) -> None:
+        """Let Ctrl-C wait until the next `release`."""
+        self.held = True
+
     def release(self) -> None:
         """End the holding; raise the KeyboardInterrupt that waited, if there is one."""
         self.held = False

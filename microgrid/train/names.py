@@ -36,7 +36,7 @@ def named_loss(who: str, loss: str | Loss) -> Loss:
     """
     if isinstance(loss, str):
         by_function = {getattr(function, "__name__", ""): function for function in LOSSES.values()}
-        found: Loss = _known(who, "loss", loss, {**by_function, **LOSSES}, LOSSES)
+        found: Loss = _known(who, "loss", loss, {**by_function, **LOSSES}, LOSSES, "a function")
         return found
     if not callable(loss):
         raise TypeError(
@@ -60,7 +60,7 @@ def named_optimizer(who: str, optimizer: str | Optimizer, model: nn.Module) -> O
             "Give it layers with parameters, or set requires_grad=True on some."
         )
     if isinstance(optimizer, str):
-        make = _known(who, "optimizer", optimizer.lower(), OPTIMIZERS, OPTIMIZERS)
+        make = _known(who, "optimizer", optimizer.lower(), OPTIMIZERS, OPTIMIZERS, "an object")
         made: Optimizer = make(trained)
         return made
     if not isinstance(optimizer, Optimizer):
@@ -78,11 +78,11 @@ def named_optimizer(who: str, optimizer: str | Optimizer, model: nn.Module) -> O
 
 
 def _known(
-    who: str, what: str, name: str, table: Mapping[str, Any], shown: Mapping[str, Any]
+    who: str, what: str, name: str, table: Mapping[str, Any], shown: Mapping[str, Any], other: str
 ) -> Any:
     if name not in table:
         raise ValueError(
             f"{who}: the {what} {name!r} is not known; the names are {', '.join(shown)}. "
-            "Pass an object for another."
+            f"Pass {other} for another."
         )
     return table[name]

@@ -11,9 +11,9 @@ from .batches import is_finite
 
 def explain(loss: Tensor, parameters: Iterable[tuple[str, Tensor]]) -> str:
     """Return a clause that says where the first number came from that is not finite."""
-    for name, parameter in parameters:
-        if not is_finite(parameter.data):
-            return f"the parameter {name} (shape {parameter.shape}) was not finite before it"
+    parameter = unsound_parameter(parameters)
+    if parameter:
+        return f"{parameter} was not finite before it"
     first = first_not_finite(loss)
     if first is None:
         return "no graph tells where it came from"
@@ -23,6 +23,14 @@ def explain(loss: Tensor, parameters: Iterable[tuple[str, Tensor]]) -> str:
         if not is_finite(x.data):
             return f"{clause}, of which an input (shape {x.shape}) was not finite already"
     return clause
+
+
+def unsound_parameter(parameters: Iterable[tuple[str, Tensor]]) -> str:
+    """Return the name and shape of the first parameter that is not finite, or ""."""
+    for name, parameter in parameters:
+        if not is_finite(parameter.data):
+            return f"the parameter {name} (shape {parameter.shape})"
+    return ""
 
 
 def first_not_finite(loss: Tensor) -> Tensor | None:
