@@ -253,3 +253,55 @@ def test_summary_counts_and_marks_frozen_parameters():
     assert lines[1].split() == ["0.weight", "(2,", "3)", "float32,", "frozen", "6"]
     assert lines[-1] == "MLP: 13 numbers in 4 parameters, 52 bytes"
     assert len({len(line) for line in lines[:-1]}) == 1
+
+
+# --- what would lose a parameter ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [mg.ones((2, 2)), np.ones((2, 2)), 1.0, [1.0]])
+def test_only_a_parameter_or_none_takes_the_place_of_a_parameter(value):
+    layer = Dense(2, 2)
+    before = layer.weight
+    message = (
+        f"Dense: weight is a Parameter, and a value of type {type(value).__name__} was given for "
+        "it; it needs a Parameter, or None. Write to weight.data to change the numbers."
+    )
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        layer.weight = value
+    assert layer.weight is before
+    layer.weight = Parameter(np.ones((2, 2)))
+    layer.bias = None
+    assert [name for name, _ in layer.named_parameters()] == ["weight"]
+
+
+def test_a_name_that_stands_for_two_parameters_is_refused():
+    class Ambiguous(Module):
+        def __init__(self):
+            self.parts = {1: Parameter([1.0]), "1": Parameter([2.0])}
+
+    message = "Ambiguous: the name parts.1 stands for two Parameters, so one would be lost"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        Ambiguous().state_dict()
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        (None, "bias is of type NoneType, needed an array"),
+        ("abc", "bias is of type str, needed an array"),
+        ([1.0, [2.0]], "bias is of type list, needed an array"),
+        (3, "bias has shape (), needed (2,); bias has dtype int64, needed float32"),
+        ([1, 2], "bias has dtype int64, needed float32"),
+    ],
+)
+def test_a_value_that_is_no_array_is_named(value, fault):
+    layer = Dense(2, 2)
+    message = f"load_state_dict: the state does not fit this Dense: {fault}. Nothing was loaded."
+    with pytest.raises(StateError, match=f"^{re.escape(message)}"):
+        layer.load_state_dict({**layer.state_dict(), "bias": value})
+
+
+@pytest.mark.parametrize("state", [None, [1.0], "abc"])
+def test_a_state_that_is_no_dict(state):
+    with pytest.raises(StateError, match=r"^load_state_dict: a state of type \w+ was given; it"):
+        Dense(2, 2).load_state_dict(state)

@@ -123,6 +123,17 @@ class Module:
             f"{type(self).__name__}: forward is not defined. Write forward(self, x)."
         )
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(vars(self).get(name), Parameter) and not (
+            value is None or isinstance(value, Parameter)
+        ):
+            raise TypeError(
+                f"{type(self).__name__}: {name} is a Parameter, and a value of type "
+                f"{type(value).__name__} was given for it; it needs a Parameter, or None. "
+                f"Write to {name}.data to change the numbers."
+            )
+        super().__setattr__(name, value)
+
     # --- what it is made of ----------------------------------------------------------------------
 
     def _attributes(self) -> Iterable[tuple[str, Any]]:
@@ -146,13 +157,26 @@ class Module:
         return (module for _, module in self.named_modules())
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Yield every Parameter once, with its dotted name such as "0.weight"."""
+        """Yield every Parameter once, with its dotted name such as "0.weight".
+
+        Raises:
+            ValueError: one name stands for two.
+        """
         seen: set[int] = set()
+        names: set[str] = set()
         for name, module in self.named_modules():
             for key, member in _members(module._attributes()):
-                if isinstance(member, Parameter) and id(member) not in seen:
-                    seen.add(id(member))
-                    yield _dotted(name, key), member
+                if not isinstance(member, Parameter) or id(member) in seen:
+                    continue
+                whole = _dotted(name, key)
+                if whole in names:
+                    raise ValueError(
+                        f"{type(self).__name__}: the name {whole} stands for two Parameters, so "
+                        "one would be lost when saved. Rename an attribute or a key of a dict."
+                    )
+                seen.add(id(member))
+                names.add(whole)
+                yield whole, member
 
     def parameters(self) -> Iterator[Parameter]:
         """Yield every Parameter once."""
@@ -203,17 +227,17 @@ class Module:
         Raises:
             StateError: something does not fit; the message lists all of it.
         """
+        if not isinstance(state_dict, Mapping):
+            raise StateError(
+                f"load_state_dict: a state of type {type(state_dict).__name__} was given; it needs "
+                "a dict of arrays by name. Pass what state_dict() returned."
+            )
         parameters = dict(self.named_parameters())
-        # Copies: the values may be views of the very parameters that are written to.
-        values = {
-            name: np.array(as_array("load_state_dict", value), copy=True)
-            for name, value in state_dict.items()
-        }
         mismatch = Mismatch(
-            [name for name in parameters if name not in values],
-            [name for name in values if name not in parameters],
+            [name for name in parameters if name not in state_dict],
+            [name for name in state_dict if name not in parameters],
         )
-        faults = _misfits(parameters, values)
+        values, faults = _fitting(parameters, state_dict)
         if strict:
             missing, unexpected = mismatch
             faults = [f"missing {name}" for name in missing] + faults
@@ -288,14 +312,23 @@ def _members(attributes: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Param
             yield from _members((f"{key}.{name}", item) for name, item in value.items())
 
 
-def _misfits(parameters: Mapping[str, Parameter], values: Mapping[str, Array]) -> list[str]:
-    faults = []
+def _fitting(
+    parameters: Mapping[str, Parameter], state: Mapping[str, Any]
+) -> tuple[dict[str, Array], list[str]]:
+    """Return copies of the values that parameters can take, and what is wrong with the others."""
+    values, faults = {}, []
     for name, parameter in parameters.items():
-        value = values.get(name)
-        if value is None:
+        if name not in state:
+            continue
+        try:
+            # A copy: it may be a view of the very parameter that is written to.
+            value = np.array(as_array(name, state[name]), copy=True)
+        except (TypeError, ValueError):  # no number, or lists of unequal lengths
+            faults.append(f"{name} is of type {type(state[name]).__name__}, needed an array")
             continue
         if value.shape != parameter.shape:
             faults.append(f"{name} has shape {value.shape}, needed {parameter.shape}")
         if value.dtype != parameter.dtype:
             faults.append(f"{name} has dtype {value.dtype}, needed {parameter.dtype}")
-    return faults
+        values[name] = value
+    return values, faults
