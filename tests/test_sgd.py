@@ -439,3 +439,42 @@ def test_a_model_where_its_parameters_are_meant():
         message = f"SGD: one {name} was given; params is an iterable of Tensors or of groups. "
         with pytest.raises(TypeError, match=f"^{re.escape(message)}Pass model.par"):
             SGD(model)
+
+
+# --- states that are none -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda s: None, "a state of type NoneType, needed a dict"),
+        (lambda s: {**s, "state": None}, "state of type NoneType, needed a dict"),
+        (lambda s: {**s, "state": {0: None}}, "parameter 0: a state of type NoneType, needed a"),
+        (lambda s: {**s, "param_groups": None}, "param_groups that is no list of dicts"),
+        (lambda s: {**s, "param_groups": [3]}, "param_groups that is no list of dicts"),
+        (
+            lambda s: {**s, "param_groups": [{**s["param_groups"][0], "params": 0}]},
+            "group 0 has parameters 0, needed [0]",
+        ),
+        *(
+            (
+                lambda s, value=value: {**s, "state": {0: {"momentum_buffer": value}}},
+                f"parameter 0: momentum_buffer {fault}",
+            )
+            for value, fault in (
+                (None, "is of type NoneType, needed an array"),
+                ("abc", "is of type str, needed an array"),
+                ([[1.0], 2.0], "is of type list, needed an array"),
+                (3, "has shape () and dtype int64, needed (2,) and float64"),
+            )
+        ),
+    ],
+)
+def test_states_that_are_none(change, fault):
+    p = mg.tensor([1.0, 2.0], requires_grad=True)
+    optimizer = SGD([p], momentum=0.9)
+    p.grad = np.ones(2)
+    optimizer.step()
+    message = f"load_state_dict: the state does not fit this SGD: {fault}"
+    with pytest.raises(StateError, match=f"^{re.escape(message)}"):
+        optimizer.load_state_dict(change(optimizer.state_dict()))

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..arrays import Array
+from ..arrays import Array, as_array
 from ..core import Tensor
 from ..errors import GraphError, ShapeError, StateError
 
@@ -201,18 +201,27 @@ class Optimizer:
 
     def _faults(self, state_dict: Mapping[str, Any]) -> list[str]:
         """Return what keeps the state from being loaded."""
+        if not isinstance(state_dict, Mapping):
+            return [f"a state of type {type(state_dict).__name__}, needed a dict"]
         missing = [key for key in ("state", "param_groups") if key not in state_dict]
         if missing:
             return [f"missing {key}" for key in missing]
         saved_groups = state_dict["param_groups"]
+        if not isinstance(state_dict["state"], Mapping):
+            return [f"state of type {type(state_dict['state']).__name__}, needed a dict"]
+        if not isinstance(saved_groups, (list, tuple)) or not all(
+            isinstance(group, Mapping) for group in saved_groups
+        ):
+            return ["param_groups that is no list of dicts"]
         if len(saved_groups) != len(self.param_groups):
             return [f"{len(saved_groups)} groups, needed {len(self.param_groups)}"]
         faults = []
         expected = self.state_dict()["param_groups"]
         for i, (group, saved) in enumerate(zip(expected, saved_groups, strict=True)):
             numbers = group["params"]
-            if list(saved.get("params", ())) != numbers:
-                faults.append(f"group {i} has parameters {saved.get('params')}, needed {numbers}")
+            given = saved.get("params")
+            if not isinstance(given, (list, tuple)) or list(given) != numbers:
+                faults.append(f"group {i} has parameters {given}, needed {numbers}")
             faults += [f"group {i}: missing {key}" for key in group if key not in saved]
             faults += [f"group {i}: unexpected {key}" for key in saved if key not in group]
             if all(key in saved for key in group):
@@ -229,9 +238,16 @@ class Optimizer:
         if not str(i).isdecimal() or int(i) >= len(parameters):
             return [f"state of parameter {i}, of {len(parameters)}"]
         p = parameters[int(i)]
+        if not isinstance(slots, Mapping):
+            return [f"parameter {i}: a state of type {type(slots).__name__}, needed a dict"]
         faults = [f"parameter {i}: missing {name}" for name in self.slots if name not in slots]
         for name, value in slots.items():
-            array = np.asarray(value)
+            try:
+                array = as_array(name, value)
+            except (TypeError, ValueError):  # no number, or lists of unequal lengths
+                kind = type(value).__name__
+                faults.append(f"parameter {i}: {name} is of type {kind}, needed an array")
+                continue
             if name not in self.slots:
                 faults.append(f"parameter {i}: unexpected {name}")
             elif (array.shape, array.dtype) != (p.shape, p.dtype):
