@@ -327,3 +327,19 @@ def test_a_small_beta_in_float16_keeps_the_square():
     x, beta = np.array([1e-3], np.float16), 2e-3
     expected = float(x[0]) ** 2 / (2 * beta)
     assert mg.smooth_l1_loss(x, [0.0], beta=beta) == pytest.approx(expected, rel=2e-3)
+
+
+# --- what messages say ----------------------------------------------------------------------------
+
+
+def test_a_huge_label_is_shown_as_it_is():
+    labels = np.array([2**64 - 1], np.uint64)
+    message = f"cross_entropy: labels from {2**64 - 1} to {2**64 - 1} were given for 2 classes"
+    with pytest.raises(ValueError, match=f"^{message}"):
+        mg.cross_entropy(np.zeros((1, 2)), labels)
+
+
+def test_negative_probabilities_are_shown_as_such():
+    message = "(numbers from -0.5 to 1.5, sums from 1 to 1). Divide each row by its sum."
+    with pytest.raises(ValueError, match=re.escape(message)):
+        mg.cross_entropy(np.zeros((1, 2)), [[-0.5, 1.5]])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microgrid.errors import ShapeError
+from microgrid.errors import DtypeError, ShapeError
 from microgrid.nn import init
 
 FAN_IN, FAN_OUT = 400, 100
@@ -102,3 +102,11 @@ def test_aliases():
 
 def test_empty_weights():
     assert init.he_normal((0, 3)).shape == (0, 3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", [int, bool, np.uint8, complex])
+def test_a_dtype_that_weights_cannot_have_is_refused(name, dtype):
+    message = f"{name}: dtype {np.dtype(dtype)} was given; weights are floats."
+    with pytest.raises(DtypeError, match=f"^{re.escape(message)}"):
+        getattr(init, name)((2, 2), dtype=dtype)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..arrays import Array
-from ..errors import ShapeError
+from ..errors import DtypeError, ShapeError
 
 Rng: TypeAlias = "int | np.random.Generator | None"  # a string: naming it loads numpy.random
 
@@ -120,12 +120,13 @@ def orthogonal(
     # Householder's signs are a convention; with r's diagonal made positive q is uniform (Haar).
     q *= np.where(np.diagonal(r) < 0, -1.0, 1.0)
     matrix = q if rows >= columns else q.T
-    return np.ascontiguousarray(gain * matrix, dtype=dtype).reshape(tuple(shape))
+    matrix = np.ascontiguousarray(gain * matrix, dtype=_floats("orthogonal", dtype))
+    return matrix.reshape(tuple(shape))
 
 
 def zeros(shape: Sequence[int], rng: Rng = None, dtype: DTypeLike = np.float32) -> Array:
     """Return zeros, for biases. `rng` is not used."""
-    return np.zeros(tuple(shape), dtype)
+    return np.zeros(tuple(shape), _floats("zeros", dtype))
 
 
 def constant(
@@ -137,7 +138,7 @@ def constant(
     >>> partial(constant, value=0.5)((2,))
     array([0.5, 0.5], dtype=float32)
     """
-    return np.full(tuple(shape), value, dtype)
+    return np.full(tuple(shape), value, _floats("constant", dtype))
 
 
 kaiming_normal, kaiming_uniform = he_normal, he_uniform
@@ -158,6 +159,20 @@ INITIALIZERS: dict[str, Callable[..., Array]] = {
     "xavier_normal": xavier_normal,
     "xavier_uniform": xavier_uniform,
 }
+
+
+def _floats(who: str, dtype: DTypeLike) -> np.dtype[Any]:
+    """Return a dtype that weights can have.
+
+    Raises:
+        DtypeError: they would be rounded to integers.
+    """
+    wanted = np.dtype(dtype)
+    if wanted.kind not in "fO":
+        raise DtypeError(
+            f"{who}: dtype {wanted} was given; weights are floats. Use float32 or float64."
+        )
+    return wanted
 
 
 def _fan_in(who: str, shape: Sequence[int]) -> float:
@@ -183,11 +198,12 @@ def _normal(
 ) -> Array:
     scale = math.sqrt(variance / max(fan(who, shape), 1))
     draws = np.random.default_rng(rng).standard_normal(tuple(shape))
-    return np.asarray(draws * scale, dtype)
+    return np.asarray(draws * scale, _floats(who, dtype))
 
 
 def _uniform(
     who: str, shape: Sequence[int], rng: Rng, dtype: DTypeLike, variance: float, fan: Any
 ) -> Array:
     bound = math.sqrt(3 * variance / max(fan(who, shape), 1))
-    return np.asarray(np.random.default_rng(rng).uniform(-bound, bound, tuple(shape)), dtype)
+    draws = np.random.default_rng(rng).uniform(-bound, bound, tuple(shape))
+    return np.asarray(draws, _floats(who, dtype))

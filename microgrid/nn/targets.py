@@ -98,13 +98,14 @@ def as_class_indices(who: str, labels: Any, z: Any) -> Any:
             f"{who}: scores of shape {scores.shape} and labels of shape {values.shape} were given; "
             f"it needs one class index per row, shape {(rows,)}. Reshape the labels."
         )
+    given = values
     if values.dtype is not INTP:
         labels = values = values.astype(INTP)
     # Negative numbers are huge ones when read without sign: one comparison finds both faults.
     unsigned = values.view(np.uintp)
     if rows and unsigned[unsigned.argmax()] >= classes:  # argmax takes a third of what max does
         raise ValueError(
-            f"{who}: labels from {values.min()} to {values.max()} were given for {classes} "
+            f"{who}: labels from {given.min()} to {given.max()} were given for {classes} "
             f"classes; they must lie between 0 and {classes - 1}."
         )
     return labels
@@ -125,8 +126,9 @@ def as_probabilities(labels: Any, z: Any) -> Any:
     if not fine:  # nan and inf too
         raise ValueError(
             "cross_entropy: labels were given as probabilities that are negative, not finite, or "
-            f"do not sum to 1 in each row (sums from {total.min():.6g} to {total.max():.6g}). "
-            "Divide each row by its sum."
+            "do not sum to 1 in each row "
+            f"(numbers from {values.min():.6g} to {values.max():.6g}, "
+            f"sums from {total.min():.6g} to {total.max():.6g}). Divide each row by its sum."
         )
     return labels
 
