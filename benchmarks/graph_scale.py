@@ -142,10 +142,12 @@ def run(function: str, *arguments: Any) -> Any:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = harness.parser_of(__doc__)
-    parser.add_argument("--chain", type=int, default=100_000, help="length of the chain")
-    parser.add_argument("--lattice", type=int, default=1_000_000, help="nodes of the lattice")
-    parser.add_argument("--steps", type=int, default=10_000, help="SGD steps")
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each graph")
+    parser.add_argument("--chain", type=harness.count, default=100_000, help="length of the chain")
+    parser.add_argument(
+        "--lattice", type=harness.count, default=1_000_000, help="nodes of the lattice"
+    )
+    parser.add_argument("--steps", type=harness.count, default=10_000, help="SGD steps")
+    parser.add_argument("--rounds", type=harness.count, default=3, help="runs of each graph")
     settings = parser.parse_args(arguments)
     cases = [
         (kind, nodes, collector)

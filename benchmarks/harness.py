@@ -50,13 +50,38 @@ def options(
     default = [peer for peer in peers if peer not in leave_out]
     add = parser.add_argument
     add("--peers", nargs="+", choices=tuple(peers), default=default, help="what to measure")
-    add("--rounds", type=int, default=9, help="turns of each peer")
-    add("--seconds", type=float, default=seconds, help="length of one turn")
-    add("--threads", type=int, default=threads, help="threads that each peer may use")
-    add("--repeats", type=int, default=3, help="of a turn that other processes disturbed")
+    add("--rounds", type=count, default=9, help="turns of each peer")
+    add("--seconds", type=duration, default=seconds, help="length of one turn")
+    add("--threads", type=count, default=threads, help="threads that each peer may use")
+    add("--repeats", type=repeats, default=3, help="of a turn that other processes disturbed")
     add("--best", action="store_true", help="tables of the fastest round, not of the median one")
     add("--chart", type=Path, metavar="FILE.png", help="draw a bar chart")
     return parser
+
+
+def count(text: str, least: int = 1) -> int:
+    """Read a whole number from 1 (or another least one) up, for argparse."""
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} was given; a whole number from {least} up is needed."
+        )
+    return int(text)
+
+
+def repeats(text: str) -> int:
+    """Read a whole number from 0 up, for argparse."""
+    return count(text, 0)
+
+
+def duration(text: str) -> float:
+    """Read a number of seconds, for argparse."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} was given; a number above 0 is needed.")
+    return seconds
 
 
 def parser_of(description: str | None) -> argparse.ArgumentParser:

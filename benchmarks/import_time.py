@@ -64,7 +64,9 @@ def wheel_sizes() -> dict[str, int]:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = harness.parser_of(__doc__)
-    parser.add_argument("--rounds", type=int, default=21, help="processes for each of the two")
+    parser.add_argument(
+        "--rounds", type=harness.count, default=21, help="processes for each of the two"
+    )
     parser.add_argument("--no-wheel", action="store_true", help="do not build the wheel")
     settings = parser.parse_args(arguments)
     times = import_times(settings.rounds)

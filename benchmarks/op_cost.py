@@ -168,7 +168,9 @@ PEERS: dict[str, tuple[str, Callable[[Any], Built | None]]] = {
 def main(arguments: list[str] | None = None) -> None:
     parser = harness.options(__doc__, PEERS, seconds=0.05, threads=1)
     parser.add_argument("--ops", nargs="+", choices=OPS, default=list(OPS), help="what to call")
-    parser.add_argument("--size", type=int, default=4, help="rows and columns of the matrices")
+    parser.add_argument(
+        "--size", type=harness.count, default=4, help="rows and columns of the matrices"
+    )
     settings = parser.parse_args(arguments)
     cases = [(op, mode, settings.size) for mode in MODES for op in settings.ops]
     rows, about = harness.interleave("op_cost", cases, settings)

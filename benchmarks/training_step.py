@@ -24,11 +24,14 @@ NETS = (
 def read_net(text: str) -> str:
     """Check an option such as 64-32-10:32, for argparse."""
     try:
-        case_of(text)
+        sizes, batch = case_of(text)
     except ValueError:
+        sizes, batch = [], 0
+    if len(sizes) < 2 or min(*sizes, batch) < 1:
         raise argparse.ArgumentTypeError(
-            f"{text!r} was given; sizes and batch are needed, as in 64-32-10:32."
-        ) from None
+            f"{text!r} was given; two or more sizes and a batch are needed, all from 1 up, as in "
+            "64-32-10:32."
+        )
     return text
 
 

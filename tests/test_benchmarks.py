@@ -96,8 +96,35 @@ def test_a_peer_that_is_not_installed_is_skipped_and_the_extra_named(tmp_path):
     assert "| forward | numpy |" in done.stdout
 
 
-def test_a_net_that_cannot_be_read_is_refused():
-    command = [sys.executable, str(BENCHMARKS / "training_step.py"), "--nets", "64-32-10"]
+@pytest.mark.parametrize("net", ["64-32-10", "784:32", "64-0:32", "64-10:0", "64--10:3", "a-b:c"])
+def test_a_net_that_cannot_be_read_is_refused(net):
+    assert (
+        f"'{net}' was given; two or more sizes and a batch are needed, all from 1 up, as in "
+        "64-32-10:32.\n"
+    ) in refusal("training_step.py", "--nets", net)
+
+
+@pytest.mark.parametrize(
+    ("script", "option", "value", "needed"),
+    [
+        ("training_step.py", "--rounds", "0", "a whole number from 1 up"),
+        ("training_step.py", "--rounds", "many", "a whole number from 1 up"),
+        ("training_step.py", "--repeats", "1.5", "a whole number from 0 up"),
+        ("training_step.py", "--seconds", "nan", "a number above 0"),
+        ("op_cost.py", "--threads", "0", "a whole number from 1 up"),
+        ("op_cost.py", "--size", "0", "a whole number from 1 up"),
+        ("graph_scale.py", "--chain", "0", "a whole number from 1 up"),
+        ("import_time.py", "--rounds", "0", "a whole number from 1 up"),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_refused(script, option, value, needed):
+    message = f"argument {option}: '{value}' was given; {needed} is needed.\n"
+    assert message in refusal(script, option, value)
+
+
+def refusal(script: str, *arguments: str) -> str:
+    command = [sys.executable, str(BENCHMARKS / script), *arguments]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
-    assert "'64-32-10' was given; sizes and batch are needed, as in 64-32-10:32." in done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
