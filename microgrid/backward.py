@@ -204,7 +204,7 @@ def _propagate(
         op = node.op
         if op is None:
             continue
-        g = grads.get(node) if node in keep else grads.pop(node, None)
+        g = grads.get(node) if keep and node in keep else grads.pop(node, None)
         if g is None:
             continue
         inputs: Any = node.inputs
@@ -230,8 +230,9 @@ def _propagate(
             known = grads.get(x)
             if known is not None:
                 gx = known + gx
-            elif x.op is None and not record and _is_shared(gx, g, node._data, values):
-                gx = gx.copy()
+            elif x.op is None and not record:  # a leaf's gradient has memory of its own
+                if gx.base is not None or gx is g or _is_saved(gx, y, values):
+                    gx = gx.copy()
             grads[x] = gx if record or type(gx) is ndarray else np.asarray(gx, data.dtype)
 
 
@@ -245,14 +246,12 @@ def _unbroadcast(op: Op, gx: Any, shape: tuple[int, ...]) -> Any:
         ) from None
 
 
-def _is_shared(gx: Array, g: Array, y: Array, values: Sequence[Array]) -> bool:
-    """Return whether gx has no memory of its own: a rule may return g, y, an input, or a view."""
-    if gx is g or gx is y or gx.base is not None:
-        return True
+def _is_saved(gx: Array, y: Array, values: Sequence[Array]) -> bool:
+    """Return whether a rule returned the result or an input, which the graph holds."""
     for value in values:  # noqa: SIM110  any() with a generator is slower
         if gx is value:
             return True
-    return False
+    return gx is y
 
 
 def _sum_to(x: Array, out: Array | None = None, *, shape: tuple[int, ...]) -> Any:
