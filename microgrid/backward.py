@@ -230,9 +230,12 @@ def _propagate(
             known = grads.get(x)
             if known is not None:
                 gx = known + gx
-            elif x.op is None and not record:  # a leaf's gradient has memory of its own
-                if gx.base is not None or gx is g or _is_saved(gx, y, values):
-                    gx = gx.copy()
+            elif (
+                x.op is None
+                and not record
+                and (gx.base is not None or gx is g or _is_saved(gx, node._data, values))
+            ):
+                gx = gx.copy()  # a leaf's gradient has memory of its own
             grads[x] = gx if record or type(gx) is ndarray else np.asarray(gx, data.dtype)
 
 
@@ -248,7 +251,7 @@ def _unbroadcast(op: Op, gx: Any, shape: tuple[int, ...]) -> Any:
 
 def _is_saved(gx: Array, y: Array, values: Sequence[Array]) -> bool:
     """Return whether a rule returned the result or an input, which the graph holds."""
-    for value in values:  # noqa: SIM110  any() with a generator is slower
+    for value in values:
         if gx is value:
             return True
     return gx is y
