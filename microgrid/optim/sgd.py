@@ -125,8 +125,6 @@ class SGD(Optimizer):
 
     def _direction(self, p: Tensor, g: Array, group: dict[str, Any], scratch: Array) -> Array:
         """Return what lr multiplies, in `scratch` or in the momentum buffer."""
-        if g.shape != scratch.shape:  # before the buffer is changed
-            self.check_gradients()
         momentum, dampening = float(group["momentum"]), float(group["dampening"])
         decay = float(group["weight_decay"])
         if decay:
@@ -137,6 +135,8 @@ class SGD(Optimizer):
         free = None if g is scratch else scratch
         slots = self.state.get(p)
         if slots is None:
+            if g.shape != p.shape:  # later the buffer's shape will tell
+                self.check_gradients()
             buffer = np.array(g, p.dtype)
             self.state[p] = {"momentum_buffer": buffer}
         else:
