@@ -164,7 +164,7 @@ def _ancestors(who: str, result: Tensor) -> list[Tensor]:
                     "written to after the forward pass, so the value it was computed from is gone. "
                     "Run the forward pass again before going backward."
                 )
-            if x._requires_grad and x.op is not None and x not in seen:
+            if x.op is not None and x not in seen:
                 seen.add(x)
                 stack.append(x)
     return sorted(seen, key=_serial, reverse=True)

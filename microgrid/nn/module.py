@@ -113,6 +113,12 @@ class Module:
 
     training = True
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Make a call of the class a call of its own `forward`, with nothing in between."""
+        super().__init_subclass__(**options)
+        if "forward" in vars(cls) and "__call__" not in vars(cls):
+            cls.__call__ = cls.forward  # type: ignore[method-assign]
+
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         """Return what `forward` returns."""
         return self.forward(*inputs, **options)

@@ -58,10 +58,11 @@ mean_squared_error = Op(
 
 
 @functools.lru_cache(maxsize=32)
-def _row_starts(rows: int, classes: int) -> Array:
+def _row_constants(rows: int, classes: int, dtype: np.dtype[Any]) -> tuple[Array, Array]:
+    """Return the flat index at which each row starts, and a one for each class."""
     starts = np.arange(0, rows * classes, classes)
     starts.flags.writeable = False
-    return starts
+    return starts, ones(classes, dtype)
 
 
 def _row_margins(logits: Array, labels: Array) -> tuple[Array, Array, Array]:
@@ -72,10 +73,11 @@ def _row_margins(logits: Array, labels: Array) -> tuple[Array, Array, Array]:
     put are several times as fast as an index of two arrays.
     """
     rows, classes = logits.shape
-    at = labels + _row_starts(rows, classes)
+    starts, one_each = _row_constants(rows, classes, logits.dtype)
+    at = labels + starts
     weights = logits - logits.take(at).reshape(rows, 1)
     np.exp(weights, out=weights)
-    return at, weights, weights.dot(ones(classes, logits.dtype))
+    return at, weights, weights.dot(one_each)
 
 
 @quiet
