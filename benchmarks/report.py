@@ -164,6 +164,7 @@ def draw_bars(
         axes.barh([i for i, _ in known], [v for _, v in known], height * 0.9, label=name)
     axes.set(xscale="log", xlabel=label)
     axes.set_yticks([i + 0.4 - height / 2 for i in range(len(groups))], groups)
+    axes.margins(y=0.01)
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
     axes.legend(fontsize="small")
