@@ -109,6 +109,7 @@ class Worker:
             stdout=subprocess.PIPE,
             text=True,
             env=environment(threads),
+            cwd=HERE,  # `python -c` would look for modules in any other folder first
         )
 
     def ask(self, **request: Any) -> dict[str, Any]:
@@ -137,7 +138,7 @@ def run_fresh(code: str, **variables: str) -> Any:
     """Run `code` in a process of its own, on one thread; return what it printed, read as JSON."""
     command = [sys.executable, "-c", code]
     done = subprocess.run(
-        command, env=environment(1) | variables, stdout=subprocess.PIPE, text=True
+        command, env=environment(1) | variables, cwd=HERE, stdout=subprocess.PIPE, text=True
     )
     if done.returncode:
         raise SystemExit(f"{code!r} ended with status {done.returncode}.")

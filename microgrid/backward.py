@@ -230,13 +230,15 @@ def _propagate(
             known = grads.get(x)
             if known is not None:
                 gx = known + gx
+                if not record and type(gx) is not ndarray:
+                    gx = np.asarray(gx, data.dtype)
             elif (
                 x.op is None
                 and not record
                 and (gx.base is not None or gx is g or _is_saved(gx, node._data, values))
             ):
                 gx = gx.copy()  # a leaf's gradient has memory of its own
-            grads[x] = gx if record or type(gx) is ndarray else np.asarray(gx, data.dtype)
+            grads[x] = gx
 
 
 def _unbroadcast(op: Op, gx: Any, shape: tuple[int, ...]) -> Any:

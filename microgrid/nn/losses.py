@@ -165,10 +165,10 @@ def cross_entropy(
     tensor([0.        , 0.69314718])
     """
     z = as_scores("cross_entropy", logits)
-    target = as_operand("cross_entropy", labels)
-    share = as_class_weight("cross_entropy", weight, z)
+    target = labels if isinstance(labels, Tensor) else as_operand("cross_entropy", labels)
+    share = None if weight is None else as_class_weight("cross_entropy", weight, z)
     counted = None
-    if target.ndim != 1:
+    if data_of(target).ndim != 1:
         target = as_probabilities(target, z)
     else:
         target = as_class_indices("cross_entropy", target, z)

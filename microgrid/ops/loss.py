@@ -28,7 +28,9 @@ def _mean_square(a: Array, b: Array, out: Array | None = None) -> Any:
     if a.dtype.kind in "iub" and b.dtype.kind in "iub":  # differences of unsigned ones wrap around
         a = a.astype(float)
     d = np.asarray(np.subtract(a, b))
-    if d.dtype == np.float16:  # the sum of squares overflows long before their mean
+    if (
+        d.itemsize == 2 and d.dtype.kind == "f"
+    ):  # halves: the sum of squares overflows long before their mean
         wide = d.astype(np.float32).ravel()
         return into(out, np.float16(wide.dot(wide) / d.size))
     if d.dtype.kind != "f":
@@ -89,7 +91,7 @@ def _mean_cross_entropy(logits: Array, labels: Array, out: Array | None = None) 
 
 
 def _mean(losses: Array) -> Any:
-    if losses.dtype == np.float16:
+    if losses.itemsize == 2:  # of halves
         return mean_kernel(losses, axis=(0,), keepdims=False)
     return losses.dot(ones(len(losses), losses.dtype)) / len(losses)
 
