@@ -1,6 +1,6 @@
-"""What the ops that are fused for speed save: a training step with them, and with what they replace.
+"""What the ops that are fused for speed save: a training step with them and with what they replace.
 
-One process, the variants taking turns, the median over rounds; one thread is enough to compare them.
+One process, the variants taking turns, the median over rounds.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def main() -> None:
         }
         found = median_times(steps, options.rounds, options.calls)
         rest = " | ".join(
-            f"{found[key]:.1f} ({found[key] / found['fused']:.2f}×)"
+            f"{found[key]:.1f} ({found[key] / found['fused']:.2f}x)"
             for key in ("layer", "loss", "both")
         )
         print(f"| {name} | {found['fused']:.1f} | {rest} |")

@@ -128,3 +128,8 @@ def refusal(script: str, *arguments: str) -> str:
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     return done.stderr
+
+
+def test_fused_ops_compares_all_variants():
+    out = run("fused_ops.py", "--rounds", "1", "--calls", "2")
+    assert [line.count("x)") for line in out.splitlines()[2:]] == [3, 3]
