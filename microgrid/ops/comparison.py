@@ -61,36 +61,25 @@ def _axes_or_none(shape: tuple[int, ...]) -> list[dict[str, Any]]:
     return [{"axis": axis, "keepdims": keep} for axis in axes for keep in (False, True)]
 
 
-def _arg_extreme(function: Callable[..., Any]) -> Callable[..., Any]:
+def _arg_extreme(name: str, word: str, function: Callable[..., Any], better: Any) -> Op:
     def kernel(x: Array, out: Array | None = None, *, axis: Any, keepdims: bool) -> Any:
         return function(x, axis=axis, keepdims=keepdims, out=out)
 
-    return kernel
+    return Op(
+        name=name,
+        doc=f"The index of the first {word} element, along an axis or of the flattened array.",
+        kernel=kernel,
+        vjps=(None,),
+        domains=(ANY,),
+        signature="(...)->(...)",
+        params=_axes_or_none,
+        reference=lambda x, axis, keepdims: _first(better, x, axis, keepdims),
+        formula=f"{name[:3]} {name[3:]} x",
+    )
 
 
-_argmax = Op(
-    name="argmax",
-    doc="The index of the first largest element, along an axis or of the flattened array.",
-    kernel=_arg_extreme(np.argmax),
-    vjps=(None,),
-    domains=(ANY,),
-    signature="(...)->(...)",
-    params=_axes_or_none,
-    reference=lambda x, axis, keepdims: _first(operator.gt, x, axis, keepdims),
-    formula="arg max x",
-)
-
-_argmin = Op(
-    name="argmin",
-    doc="The index of the first smallest element, along an axis or of the flattened array.",
-    kernel=_arg_extreme(np.argmin),
-    vjps=(None,),
-    domains=(ANY,),
-    signature="(...)->(...)",
-    params=_axes_or_none,
-    reference=lambda x, axis, keepdims: _first(operator.lt, x, axis, keepdims),
-    formula="arg min x",
-)
+_argmax = _arg_extreme("argmax", "largest", np.argmax, operator.gt)
+_argmin = _arg_extreme("argmin", "smallest", np.argmin, operator.lt)
 
 
 def _first(better: Callable[[Any, Any], bool], x: Array, axis: Any, keepdims: bool) -> Any:

@@ -17,37 +17,28 @@ from .joining import concatenate
 from .piecewise import clip_between, relu
 from .shape import reshape
 
-_maximum = Op(
-    name="maximum",
-    doc="The larger of two. A tie of two tensors shares the gradient evenly; a plain number as one "
-    "operand is a bound, as in clip, and the slope at it is 0.",
-    kernel=np.maximum,
-    vjps=(
-        lambda g, y, a, b: chain(g, _preference(a, b)),
-        lambda g, y, a, b: chain(g, _preference(b, a)),
-    ),
-    domains=(ANY, ANY),
-    signature="(),()->()",
-    reference=max,
-    formula="max(a, b)",
-    in_place=True,
-)
 
-_minimum = Op(
-    name="minimum",
-    doc="The smaller of two. A tie of two tensors shares the gradient evenly; a plain number as "
-    "one operand is a bound, as in clip, and the slope at it is 0.",
-    kernel=np.minimum,
-    vjps=(
-        lambda g, y, a, b: chain(g, _preference(b, a)),
-        lambda g, y, a, b: chain(g, _preference(a, b)),
-    ),
-    domains=(ANY, ANY),
-    signature="(),()->()",
-    reference=min,
-    formula="min(a, b)",
-    in_place=True,
-)
+def _of_two(name: str, ufunc: np.ufunc, word: str, formula: str, reference: Any) -> Op:
+    def shares(g: Any, mine: Any, other: Any) -> Any:
+        low, high = (other, mine) if ufunc is np.maximum else (mine, other)
+        return chain(g, _preference(high, low))
+
+    return Op(
+        name=name,
+        doc=f"The {word} of two. A tie of two tensors shares the gradient evenly; a plain number "
+        "as one operand is a bound, as in clip, and the slope at it is 0.",
+        kernel=ufunc,
+        vjps=(lambda g, y, a, b: shares(g, a, b), lambda g, y, a, b: shares(g, b, a)),
+        domains=(ANY, ANY),
+        signature="(),()->()",
+        reference=reference,
+        formula=formula,
+        in_place=True,
+    )
+
+
+_maximum = _of_two("maximum", np.maximum, "larger", "max(a, b)", max)
+_minimum = _of_two("minimum", np.minimum, "smaller", "min(a, b)", min)
 
 
 @quiet

@@ -102,7 +102,7 @@ def _euclid(x: Array, *, axis: Axes, keepdims: bool) -> Any:
     return y if keepdims else y.reshape([n for i, n in enumerate(x.shape) if i not in axis])
 
 
-def _ratio(x: Any, length: Any) -> Any:
+def _unit_vector(x: Any, length: Any) -> Any:
     """Return x / length, at the kink where the length is 0 the constant 0."""
     return where(length == 0, 0, chain_divide(x, length))
 
@@ -114,7 +114,7 @@ _norm = Op(
     kernel=_euclid,
     vjps=(
         lambda g, y, x, axis, keepdims: chain(
-            keep_dims(g, x.shape, axis), _ratio(x, keep_dims(y, x.shape, axis))
+            keep_dims(g, x.shape, axis), _unit_vector(x, keep_dims(y, x.shape, axis))
         ),
     ),
     domains=(ANY,),
@@ -133,7 +133,7 @@ def _std_kernel(x: Array, *, axis: Axes, keepdims: bool, ddof: float) -> Any:
 
 def _std_rule(g: Any, y: Any, x: Any, *, axis: Axes, keepdims: bool, ddof: float) -> Any:
     scaled = _centred(x, axis=axis) * _per_degree(x, axis, ddof)
-    return chain(keep_dims(g, x.shape, axis), _ratio(scaled, keep_dims(y, x.shape, axis)))
+    return chain(keep_dims(g, x.shape, axis), _unit_vector(scaled, keep_dims(y, x.shape, axis)))
 
 
 _std = Op(
