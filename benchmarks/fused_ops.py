@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import microgrid as mg
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the clone that this script lies in
+
+import microgrid as mg  # noqa: E402
 
 NETS = {"2-16-16-1, 100": ([2, 16, 16, 1], 100), "64-32-10, 32": ([64, 32, 10], 32)}
 
