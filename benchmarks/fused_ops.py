@@ -17,7 +17,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the clone that this script lies in
 
-import microgrid as mg  # noqa: E402
+import microgrid as mg
 
 NETS = {"2-16-16-1, 100": ([2, 16, 16, 1], 100), "64-32-10, 32": ([64, 32, 10], 32)}
 
