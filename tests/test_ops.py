@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -39,20 +40,30 @@ def test_value_is_that_of_the_reference(name: str, data: Any) -> None:
     check_same_from_tensors(op, call)
 
 
-@every_op
-@settings(max_examples=15)
-@given(data=st.data())
-def test_rules_agree_with_finite_differences(name: str, data: Any) -> None:
-    op = mg.OPS[name]
-    check_gradient(op, data.draw(calls(op)))
+def slopes_compared(op: mg.Op, check: Callable[[mg.Op, Any], int], examples: int) -> int:
+    """Return how many slopes the check compared: those at kinks it passes over."""
+    compared = 0
+
+    @settings(max_examples=examples)
+    @given(data=st.data())
+    def run(data: Any) -> None:
+        nonlocal compared
+        compared += check(op, data.draw(calls(op)))
+
+    run()
+    return compared
 
 
 @every_op
-@settings(max_examples=8)
-@given(data=st.data())
-def test_rules_of_the_rules_agree_with_finite_differences(name: str, data: Any) -> None:
+def test_rules_agree_with_finite_differences(name: str) -> None:
     op = mg.OPS[name]
-    check_second_gradient(op, data.draw(calls(op)))
+    assert slopes_compared(op, check_gradient, 15) or not op.has_gradient
+
+
+@every_op
+def test_rules_of_the_rules_agree_with_finite_differences(name: str) -> None:
+    op = mg.OPS[name]
+    assert slopes_compared(op, check_second_gradient, 8) or not op.has_gradient
 
 
 @every_op

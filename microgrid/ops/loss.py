@@ -28,9 +28,8 @@ def _mean_square(a: Array, b: Array, out: Array | None = None) -> Any:
     if a.dtype.kind in "iub" and b.dtype.kind in "iub":  # differences of unsigned ones wrap around
         a = a.astype(float)
     d = np.asarray(np.subtract(a, b))
-    if (
-        d.itemsize == 2 and d.dtype.kind == "f"
-    ):  # halves: the sum of squares overflows long before their mean
+    if d.itemsize == 2 and d.dtype.kind == "f":
+        # Of halves the sum of squares overflows long before their mean.
         wide = d.astype(np.float32).ravel()
         return into(out, np.float16(wide.dot(wide) / d.size))
     if d.dtype.kind != "f":
