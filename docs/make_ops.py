@@ -19,7 +19,7 @@ from typing import Any
 
 import microgrid as mg
 from microgrid.ops import PUBLIC
-from microgrid.record import Pieces
+from microgrid.pieces import Pieces
 
 DOCS = Path(__file__).resolve().parent
 IMAGES = DOCS / "images"

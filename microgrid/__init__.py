@@ -121,10 +121,10 @@ from .ops import tanh as tanh
 from .ops import transpose as transpose
 from .ops import var as var
 from .ops import where as where
+from .pieces import Pieces as Pieces
 from .record import OPS as OPS
 from .record import Domain as Domain
 from .record import EachInput as EachInput
-from .record import Pieces as Pieces
 from .recording import enable_grad as enable_grad
 from .recording import is_grad_enabled as is_grad_enabled
 from .recording import no_grad as no_grad

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from .pieces import Pieces
+
 if TYPE_CHECKING:
     from .core import Op
 
@@ -33,19 +35,6 @@ class Domain:
     high: float = 3.0
     include: tuple[float, ...] = (0.0, -0.0, 1.0, -1.0)
     kind: str = "float"
-
-
-@dataclass(frozen=True)
-class Pieces:
-    """A piecewise-linear function of one variable, as data.
-
-    `slopes` has one entry more than `knots`: the slope left of the first knot, between neighbours,
-    and right of the last. `through` is one point (x, y) on the graph.
-    """
-
-    knots: tuple[Any, ...]
-    slopes: tuple[Any, ...]
-    through: tuple[Any, Any] = (0, 0)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as hnp
 
 import microgrid as mg
 from microgrid.core import Op
-from microgrid.ops.pieces import least_norm
+from microgrid.pieces import least_norm
 from microgrid.record import Domain
 
 STEP = 1e-6

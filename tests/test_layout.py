@@ -21,9 +21,9 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Imports go down this list only: a module may import those above it. The package's own __init__ and
 # __main__ may import everything; within ops, optim and the other folders there must be no cycle.
 ORDER = [
-    "errors", "arrays", "signatures", "record", "recording", "operators", "core", "backward", "ops",
-    "creation", "protocols", "transforms", "compiler", "nn", "optim", "data", "datasets", "train",
-    "testing", "plot",
+    "errors", "arrays", "signatures", "pieces", "selection", "record", "recording", "operators",
+    "core", "backward", "ops", "creation", "protocols", "transforms", "directional", "compiler",
+    "nn", "optim", "data", "datasets", "train", "testing", "plot",
 ]  # fmt: skip
 
 each_file = pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))

@@ -17,7 +17,8 @@ import microgrid as mg
 from microgrid import backward
 from microgrid.core import Op
 from microgrid.ops.arithmetic import chain
-from microgrid.record import Domain, Pieces
+from microgrid.pieces import Pieces
+from microgrid.record import Domain
 
 Check = Callable[[Op, Any], Any]
 

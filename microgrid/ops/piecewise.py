@@ -17,10 +17,16 @@ import numpy as np
 
 from ..arrays import Array, exact, into
 from ..core import Op, Operand, Tensor, as_operand
-from ..record import Domain, Pieces, no_params
+from ..pieces import (
+    Pieces,
+    check_pieces,
+    evaluate,
+    value_by_integration,
+)
+from ..record import Domain, no_params
 from .arithmetic import ANY, chain, quiet
 from .comparison import where
-from .pieces import check_pieces, evaluate, slopes_at, value_by_integration
+from .slopes import direction, gate, slopes_at
 
 KINKY = Domain(-4.0, 4.0, include=(0.0, -0.0, 1.0, -1.0, 3.0, -3.0, 6.0, 0.5, -0.5, 5e-7, -5e-7))
 
@@ -51,18 +57,6 @@ def _piecewise(
     )
 
 
-direction = Op(
-    name="direction",
-    doc="The sign of x as a constant: the slope of |x|, and, at y = relu(x), that of relu.",
-    kernel=np.sign,
-    vjps=(None,),
-    domains=(ANY,),
-    reference=lambda x: (x > 0) - (x < 0),
-    formula="1 if x > 0, -1 if x < 0, 0 at 0",
-    private=True,
-)
-
-
 @functools.lru_cache(maxsize=32)
 def zero(dtype: np.dtype[Any]) -> Array:
     """Return 0 as an array of no dimensions, always the same."""
@@ -70,22 +64,6 @@ def zero(dtype: np.dtype[Any]) -> Array:
     nought.flags.writeable = False
     return nought
 
-
-def _pass_where_positive(g: Array, y: Array, out: Array | None = None) -> Any:
-    return chain.kernel(g, np.sign(y), out=out)
-
-
-gate: Op = Op(
-    name="gate",
-    doc="g where y is positive, 0 where it is 0: the rule of relu, whose result is never negative.",
-    kernel=_pass_where_positive,
-    vjps=(lambda g, y, a, b: gate(g, b), None),
-    domains=(ANY, Domain(0.5, 3.0, include=(0.0, 1.0))),
-    signature="(),()->()",
-    reference=lambda g, y: g if y > 0 else 0,
-    formula="g if y > 0, 0 if y = 0",
-    private=True,
-)
 
 relu = _piecewise(
     name="relu",

@@ -14,10 +14,10 @@ import numpy as np
 
 from ..arrays import Array, into
 from ..core import Op, Operand, Tensor, as_operand
+from ..pieces import least_norm
 from ..record import Domain, no_params
 from .arithmetic import ANY, chain, chain_divide, exp, quiet, sech_squared, square, tanh
 from .comparison import where
-from .pieces import least_norm
 from .piecewise import absolute
 
 SQRT_2PI = math.sqrt(2 * math.pi)

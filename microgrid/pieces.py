@@ -1,16 +1,27 @@
-"""What follows from the data of a piecewise-linear function of one variable."""
+"""Piecewise-linear functions of one variable as data, and what follows from the data."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, exact, into
-from ..core import Op
-from ..record import Pieces
-from .arithmetic import ANY, quiet
+from .arrays import Array, exact, into
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A piecewise-linear function of one variable, as data.
+
+    `slopes` has one entry more than `knots`: the slope left of the first knot, between neighbours,
+    and right of the last. `through` is one point (x, y) on the graph.
+    """
+
+    knots: tuple[Any, ...]
+    slopes: tuple[Any, ...]
+    through: tuple[Any, Any] = (0, 0)
 
 
 def check_pieces(who: str, pieces: Pieces) -> None:
@@ -62,22 +73,58 @@ def values_at_knots(pieces: Pieces) -> list[Any]:
     return values
 
 
-@quiet
-def evaluate(x: Array, pieces: Pieces, out: Array | None = None) -> Any:
-    """Return the function's value: from the knot left of x (right of it, on the first piece)."""
-    knots = pieces.knots or pieces.through[:1]
-    values = values_at_knots(pieces) if pieces.knots else pieces.through[1:]
-    piece = np.zeros(x.shape, np.intp)
+def lines(pieces: Pieces) -> list[tuple[Any, Any, Any]]:
+    """Return the straight lines that make the function up, each as (slope, x, y) of a point on it.
+
+    Line 2i is that of piece i; line 2i + 1 goes through knot i with the slope used there.
+    """
+    if not pieces.knots:
+        return [(pieces.slopes[0], *_origin_if_on(pieces.slopes[0], *pieces.through))]
+    knots = list(zip(pieces.knots, values_at_knots(pieces), strict=True))
+    found = [(pieces.slopes[0], *_origin_if_on(pieces.slopes[0], *knots[0]))]
+    for i, (x, y) in enumerate(knots):
+        left, right = pieces.slopes[i : i + 2]
+        found += [(least_norm(left, right), x, y), (right, *_origin_if_on(right, x, y))]
+    return found
+
+
+def _origin_if_on(slope: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    """Return (x, y), or the origin if the line passes through it: slope * x rounds once."""
+    return (0, 0) if y - slope * x == 0 else (x, y)
+
+
+def places(x: Array, pieces: Pieces) -> Array:
+    """Return the number of each element's line: 2i on piece i, 2i + 1 at knot i."""
+    place = np.zeros(x.shape, np.intp)
     for knot in pieces.knots:
-        piece += np.greater(x, knot)
-    anchor = np.maximum(piece - 1, 0)
+        place += np.greater(x, knot)
+        place += np.greater_equal(x, knot)
+    return place
+
+
+@np.errstate(all="ignore")
+def along(place: Array, x: Array, pieces: Pieces) -> Array:
+    """Return the values at x of each element's line, which x may have left."""
     dtype = _dtype_for(x)
-    slope = _table(pieces.slopes, dtype)[piece]
-    steps = np.multiply(slope, x - _table(knots, dtype)[anchor])
+    slope, knot, value = (
+        _table(column, dtype)[place] for column in zip(*lines(pieces), strict=True)
+    )
+    steps = np.multiply(slope, x - knot)
     if dtype.kind == "f":  # a flat piece reaches to infinity, where 0 * inf is nan
         steps = np.where(np.equal(slope, 0) & ~np.isnan(x), 0, steps)
-    y = np.asarray(_table(values, dtype)[anchor] + steps)
-    return into(out, y.astype(dtype, copy=False))
+    return np.asarray(value + steps).astype(dtype, copy=False)
+
+
+def slopes_along(place: Array, x: Array, pieces: Pieces) -> Array:
+    """Return the slope of each element's line, and nan where x is nan."""
+    dtype = _dtype_for(x)
+    y = np.asarray(_table([slope for slope, _, _ in lines(pieces)], dtype)[place])
+    return np.where(np.isnan(x), x, y).astype(dtype, copy=False) if dtype.kind == "f" else y
+
+
+def evaluate(x: Array, pieces: Pieces, out: Array | None = None) -> Any:
+    """Return the function's value."""
+    return into(out, along(places(x, pieces), x, pieces))
 
 
 def _dtype_for(x: Array) -> np.dtype[Any]:
@@ -88,35 +135,6 @@ def _table(numbers: Any, dtype: np.dtype[Any]) -> Array:
     if dtype.kind == "O":  # Fractions stay exact, and floats do not spoil them
         numbers = [exact(n) if isinstance(n, float) else n for n in numbers]
     return np.array(numbers, dtype)
-
-
-def _slopes(x: Array, out: Array | None = None, *, pieces: Pieces) -> Any:
-    kinks = map(least_norm, pieces.slopes, pieces.slopes[1:])
-    table = [pieces.slopes[0]]
-    for kink, slope in zip(kinks, pieces.slopes[1:], strict=True):
-        table += [kink, slope]
-    place = np.zeros(x.shape, np.intp)  # 2i on piece i, 2i + 1 at knot i
-    for knot in pieces.knots:
-        place += np.greater(x, knot)
-        place += np.greater_equal(x, knot)
-    dtype = _dtype_for(x)
-    y = np.asarray(_table(table, dtype)[place])
-    if dtype.kind == "f":
-        y = np.where(np.isnan(x), x, y).astype(dtype, copy=False)
-    return into(out, y)
-
-
-slopes_at = Op(
-    name="slopes_at",
-    doc="The slope of a piecewise-linear function, at a kink the one of least norm; nan at nan.",
-    kernel=_slopes,
-    vjps=(None,),
-    domains=(ANY,),
-    params=lambda shape: [{"pieces": Pieces((-1.0, 0.0, 1.0), (2.0, -1.0, 0.5, 1.0))}],
-    reference=lambda x, pieces: slope_by_search(x, pieces),
-    formula="f'(x)",
-    private=True,
-)
 
 
 def slope_by_search(x: Any, pieces: Pieces) -> Any:

@@ -1,0 +1,56 @@
+"""Slopes as constants: what the rules of piecewise-linear ops multiply by.
+
+They jump where their op has a kink, and have no gradient themselves.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array, into
+from ..core import Op
+from ..pieces import Pieces, places, slope_by_search, slopes_along
+from ..record import Domain
+from .arithmetic import ANY, chain
+
+slopes_at = Op(
+    name="slopes_at",
+    doc="The slope of a piecewise-linear function, at a kink the one of least norm; nan at nan.",
+    kernel=lambda x, out=None, *, pieces: into(out, slopes_along(places(x, pieces), x, pieces)),
+    vjps=(None,),
+    domains=(ANY,),
+    params=lambda shape: [{"pieces": Pieces((-1.0, 0.0, 1.0), (2.0, -1.0, 0.5, 1.0))}],
+    reference=slope_by_search,
+    formula="f'(x)",
+    private=True,
+)
+
+direction = Op(
+    name="direction",
+    doc="The sign of x as a constant: the slope of |x|, and, at y = relu(x), that of relu.",
+    kernel=np.sign,
+    vjps=(None,),
+    domains=(ANY,),
+    reference=lambda x: (x > 0) - (x < 0),
+    formula="1 if x > 0, -1 if x < 0, 0 at 0",
+    private=True,
+)
+
+
+def _pass_where_positive(g: Array, y: Array, out: Array | None = None) -> Any:
+    return chain.kernel(g, np.sign(y), out=out)
+
+
+gate: Op = Op(
+    name="gate",
+    doc="g where y is positive, 0 where it is 0: the rule of relu, whose result is never negative.",
+    kernel=_pass_where_positive,
+    vjps=(lambda g, y, a, b: gate(g, b), None),
+    domains=(ANY, Domain(0.5, 3.0, include=(0.0, 1.0))),
+    signature="(),()->()",
+    reference=lambda g, y: g if y > 0 else 0,
+    formula="g if y > 0, 0 if y = 0",
+    private=True,
+)
