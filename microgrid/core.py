@@ -31,7 +31,7 @@ from .arrays import (
 from .errors import DtypeError, GraphError, ShapeError
 from .operators import Operators
 from .record import BUILTIN, OPS, Record
-from .recording import is_recording
+from .recording import is_recording, watchers, watching
 from .signatures import explain_misfit
 
 Operand: TypeAlias = "Tensor | ArrayLike"
@@ -67,7 +67,7 @@ class Op(Record):
             if type(x) is not ndarray:
                 return self._on_operands(inputs, params)
         # Arrays only, as in a backward pass: the shortest way.
-        y: Any = self._run(inputs, params)
+        y: Any = self.run(inputs, params)
         return y if y.ndim else y[()]  # type: ignore[no-any-return]
 
     def _on_operands(self, inputs: tuple[Any, ...], params: dict[str, Any]) -> Tensor:
@@ -92,15 +92,22 @@ class Op(Record):
             )
         if record and self.constants:  # a gradient wanted of a condition only is none
             record = self._reaches_a_rule(inputs)
-        data = self._run(arrays, params)
+        watcher = watching.get() if watchers else None
+        if watcher is None:
+            data = self.run(arrays, params)
+        else:
+            data = watcher.run(self, inputs, arrays, params)
         if data is arrays[0]:  # a kernel that returns its input: a result has memory of its own
             data = data.copy()
         if not record:
             # Outside a graph nothing knows that a view changes with its base: it owns its memory.
-            return wrap(data.copy() if self.view else data)
-        y = new_tensor(Tensor)
-        y._data, y._requires_grad, y.grad = data, True, None
-        y.op, y.inputs, y.params, y.serial = self, inputs, params, next_serial()
+            y = wrap(data.copy() if self.view else data)
+        else:
+            y = new_tensor(Tensor)
+            y._data, y._requires_grad, y.grad = data, True, None
+            y.op, y.inputs, y.params, y.serial = self, inputs, params, next_serial()
+        if watcher is not None:
+            watcher.done(self, inputs, params, y)
         return y
 
     def _reaches_a_rule(self, inputs: tuple[Tensor, ...]) -> bool:
@@ -109,7 +116,8 @@ class Op(Record):
                 return True
         return False
 
-    def _run(self, arrays: Sequence[Any], params: dict[str, Any]) -> Array:
+    def run(self, arrays: Sequence[Any], params: dict[str, Any]) -> Array:
+        """Return the kernel's value as an array; an error of its own says what did not fit."""
         try:
             data = self.kernel(*arrays, **params)
         except TypeError as error:
@@ -125,7 +133,7 @@ class Op(Record):
 
     def _on_numbers(self, inputs: Sequence[Any], params: dict[str, Any]) -> Any:
         """Return what NumPy would: an array or a scalar, for Python numbers a Python number."""
-        y = self._run(as_arrays(self.name, inputs), params)
+        y = self.run(as_arrays(self.name, inputs), params)
         if y.ndim:
             return y
         python = all(isinstance(x, Number) and not isinstance(x, np.generic) for x in inputs)

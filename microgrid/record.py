@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .pieces import Pieces
+from .selection import Selection, constant, selection_of_pieces
 
 if TYPE_CHECKING:
     from .core import Op
@@ -94,6 +95,8 @@ class Record:
             signature is elementwise, on arrays otherwise.
         formula: the value as the documentation writes it.
         pieces: `pieces(**params)`, of a piecewise-linear op of one variable.
+        selection: how it chooses among smooth pieces, if it has several. It is derived from
+            `pieces`, and from the value of an op without a gradient.
         in_place: may the kernel write its result over an input of the same shape?
         view: is the result a view of its input?
         effect: is it run for what it overwrites?
@@ -128,6 +131,7 @@ class Record:
     reference: Callable[..., Any] | None = None
     formula: str = ""
     pieces: Callable[..., Pieces] | None = None
+    selection: Selection | None = None
     in_place: bool = False
     view: bool = False
     effect: bool = False
@@ -158,17 +162,26 @@ class Record:
                 f"Op {self.name}: {len(rules)} rules and {len(self.domains)} domains were "
                 "given; it needs one of each per input. Give None as the rule of a constant input."
             )
+        object.__setattr__(self, "has_gradient", rules is None or any(r is not None for r in rules))
         known = {
             "arity": None if rules is None else len(rules),
-            "has_gradient": rules is None or any(rule is not None for rule in rules),
             "constants": tuple(i for i, rule in enumerate(rules or ()) if rule is None),
             "varying": tuple(i for i, rule in enumerate(rules or ()) if rule is not None),
+            "selection": self.selection or self._derived_selection(),
             "__doc__": self.doc,
             "__signature__": _signature_of_inputs(self.vjps),
             "__name__": self.name,
         }
         for attribute, value in known.items():
             object.__setattr__(self, attribute, value)
+
+    def _derived_selection(self) -> Selection | None:
+        if self.pieces is not None:
+            return selection_of_pieces(self.pieces)
+        if self.has_gradient:
+            return None
+        # What has no gradient is constant to whoever differentiates: its value is the choice.
+        return constant(lambda *inputs, **params: self.kernel(*(x.value for x in inputs), **params))
 
     def rules(self, count: int) -> tuple[Rule | None, ...]:
         """Return the rules for `count` inputs, one by one."""

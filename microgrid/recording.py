@@ -1,4 +1,4 @@
-"""Whether graphs are recorded, per thread and per context."""
+"""Whether graphs are recorded, and who watches the calls of ops, per thread and per context."""
 
 from __future__ import annotations
 
@@ -6,12 +6,57 @@ from collections.abc import Callable
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
 from inspect import iscoroutinefunction, isgeneratorfunction
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from .arrays import Array
+    from .core import Op, Tensor
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # A context variable, not a global: each thread and each asyncio task has its own.
 is_recording: ContextVar[bool] = ContextVar("is_recording", default=True)
+
+
+watchers: list[Watcher] = []
+"""All that watch in any thread: empty, a call need not ask further."""
+
+watching: ContextVar[Watcher | None] = ContextVar("watching", default=None)
+
+
+class Watcher:
+    """Sees every call of an op on Tensors inside a `with` block, and may give its value.
+
+    What it does not do itself it leaves to the watcher outside it, if there is one.
+    """
+
+    def __init__(self) -> None:
+        self._outer: Watcher | None = None
+        self._token: Token[Watcher | None] | None = None
+
+    def __enter__(self) -> Any:
+        self._outer = watching.get()
+        self._token = watching.set(self)
+        watchers.append(self)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        watchers.remove(self)
+        if self._token is not None:
+            watching.reset(self._token)
+
+    def run(
+        self, op: Op, inputs: tuple[Tensor, ...], arrays: list[Array], params: dict[str, Any]
+    ) -> Array:
+        """Return the op's value on the arrays, which are the data of the inputs."""
+        if self._outer is not None:
+            return self._outer.run(op, inputs, arrays, params)
+        return op.run(arrays, params)
+
+    def done(self, op: Op, inputs: tuple[Tensor, ...], params: dict[str, Any], y: Tensor) -> None:
+        """Take note of the result."""
+        if self._outer is not None:
+            self._outer.done(op, inputs, params, y)
 
 
 class _Recording(ContextDecorator):

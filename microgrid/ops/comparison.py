@@ -12,6 +12,7 @@ import numpy as np
 from ..arrays import Array, into
 from ..core import Op, Operand, Tensor
 from ..record import Domain
+from ..selection import Selection, constant, leaders, order
 from .arithmetic import ANY
 
 CONDITION = Domain(0, 1, include=(0.0, 1.0), kind="bool")
@@ -27,6 +28,7 @@ def _comparison(name: str, doc: str, formula: str, ufunc: np.ufunc, reference: A
         domains=(ANY, ANY),
         signature="(),()->()",
         reference=reference,
+        selection=constant(lambda a, b: ufunc(order(a, b), 0)),
     )
 
 
@@ -65,6 +67,11 @@ def _arg_extreme(name: str, word: str, function: Callable[..., Any], better: Any
     def kernel(x: Array, out: Array | None = None, *, axis: Any, keepdims: bool) -> Any:
         return function(x, axis=axis, keepdims=keepdims, out=out)
 
+    def choose(x: Any, *, axis: Any, keepdims: bool) -> Any:
+        axes = tuple(range(x.value.ndim)) if axis is None else (axis,)
+        ahead = leaders(x, axes, largest=function is np.argmax)
+        return np.argmax(ahead | np.not_equal(x.value, x.value), axis=axis, keepdims=keepdims)
+
     return Op(
         name=name,
         doc=f"The index of the first {word} element, along an axis or of the flattened array.",
@@ -74,6 +81,7 @@ def _arg_extreme(name: str, word: str, function: Callable[..., Any], better: Any
         signature="(...)->(...)",
         params=_axes_or_none,
         reference=lambda x, axis, keepdims: _first(better, x, axis, keepdims),
+        selection=constant(choose),
         formula=f"{name[:3]} {name[3:]} x",
     )
 
@@ -154,5 +162,10 @@ where: Op = Op(
     domains=(CONDITION, ANY, ANY),
     signature="(),(),()->()",
     reference=lambda condition, a, b: a if condition else b,
+    selection=Selection(
+        choose=lambda condition, a, b: condition.value,
+        piece=lambda chosen, condition, a, b: np.where(chosen, a, b),
+        tangent=lambda chosen, condition, a, b: np.where(chosen, a, b),
+    ),
     formula="a if condition else b",
 )

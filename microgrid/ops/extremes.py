@@ -11,6 +11,7 @@ import numpy as np
 from ..arrays import Array, exact, into
 from ..core import Op, Operand, Tensor, as_operand
 from ..errors import ShapeError
+from ..selection import Selection, constant, leaders, order, signs_like
 from .arithmetic import ANY, chain, quiet
 from .axes import Axis, keep_dims, normalise, one_axis, reduction_params
 from .joining import concatenate
@@ -23,6 +24,9 @@ def _of_two(name: str, ufunc: np.ufunc, word: str, formula: str, reference: Any)
         low, high = (other, mine) if ufunc is np.maximum else (mine, other)
         return chain(g, _preference(high, low))
 
+    # 1 where a is taken, -1 where b is, 0 where both are, by halves.
+    sign = 1 if ufunc is np.maximum else -1
+
     return Op(
         name=name,
         doc=f"The {word} of two. A tie of two tensors shares the gradient evenly; a plain number "
@@ -33,8 +37,17 @@ def _of_two(name: str, ufunc: np.ufunc, word: str, formula: str, reference: Any)
         signature="(),()->()",
         reference=reference,
         formula=formula,
+        selection=Selection(choose=lambda a, b: sign * order(a, b), piece=_taken, tangent=_taken),
         in_place=True,
     )
+
+
+def _taken(side: Array, a: Array, b: Array) -> Any:
+    return np.where(side > 0, a, np.where(side < 0, b, (a + b) * _half(a, b)))
+
+
+def _half(a: Any, b: Any) -> Any:
+    return exact(1, 2) if a.dtype.kind == "O" or b.dtype.kind == "O" else 0.5
 
 
 _maximum = _of_two("maximum", np.maximum, "larger", "max(a, b)", max)
@@ -66,15 +79,23 @@ _preference: Op = Op(
     signature="(),()->()",
     reference=lambda a, b: 1.0 if a > b else 0.5 if a == b else 0.0,
     formula="1 if a > b, 1/2 if a = b, else 0",
+    selection=constant(
+        lambda a, b: (
+            signs_like(1 + order(a, b), np.result_type(a.value, b.value)) * _half(a.value, b.value)
+        )
+    ),
     private=True,
 )
 
 
 def _share(x: Array, y: Array, out: Array | None = None, *, axis: tuple[int, ...]) -> Any:
-    ties = np.equal(x, y)
+    return into(out, _shared(np.equal(x, y), axis, x.dtype))
+
+
+def _shared(ties: Array, axis: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     count = np.add.reduce(ties, axis=axis, keepdims=True, dtype=np.int64)
     # All of them nan if y is: no element equals it, and 0/0 is nan.
-    return into(out, exact_ratio(ties.astype(np.int64), count, x.dtype))
+    return exact_ratio(ties.astype(np.int64), count, dtype)
 
 
 def _shares_by_counting(ties: Array) -> Array:
@@ -93,6 +114,7 @@ _shares = Op(
     params=lambda *shapes: [{"axis": (-1,)}],
     reference=lambda x, y, axis: _shares_by_counting(x == y),
     formula="1/k for each of the k elements equal to y",
+    selection=constant(lambda x, y, axis: _shared(order(x, y) == 0, axis, x.value.dtype)),
     private=True,
 )
 
@@ -114,8 +136,22 @@ def _extreme(name: str, ufunc: np.ufunc, word: str, reference: Callable[..., Any
         signature="(...)->(...)",
         params=lambda shape: reduction_params(shape, empty=False),
         reference=reference,
+        selection=Selection(
+            choose=lambda x, axis, keepdims: leaders(x, axis, largest=ufunc is np.maximum),
+            piece=_mean_of_leaders,
+            tangent=_mean_of_leaders,
+        ),
         formula=f"{name} x[i]",
     )
+
+
+@quiet
+def _mean_of_leaders(ahead: Array, x: Array, *, axis: Any, keepdims: bool) -> Any:
+    """Return the mean of those that led; relative to one of them, so that equal values give it."""
+    one = np.maximum.reduce(np.where(ahead, x, -np.inf), axis=axis, keepdims=True)
+    steps = np.where(ahead & np.not_equal(x, one), x - one, 0) * _shared(ahead, axis, x.dtype)
+    y = np.asarray(one + np.add.reduce(steps, axis=axis, keepdims=True)).astype(x.dtype, copy=False)
+    return y if keepdims else y.reshape([n for i, n in enumerate(x.shape) if i not in axis])
 
 
 _max = _extreme(

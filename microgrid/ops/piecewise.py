@@ -24,6 +24,7 @@ from ..pieces import (
     value_by_integration,
 )
 from ..record import Domain, no_params
+from ..selection import Selection, constant, order, signs_like
 from .arithmetic import ANY, chain, quiet
 from .comparison import where
 from .slopes import direction, gate, slopes_at
@@ -98,6 +99,7 @@ sign = Op(
     vjps=(lambda g, y, x: chain(g, where(x == x, 0, direction(x))),),
     domains=(ANY,),
     reference=lambda x: (x > 0) - (x < 0),
+    selection=constant(lambda x: signs_like(order(x, 0), x.value.dtype)),
     in_place=True,
 )
 
@@ -361,7 +363,15 @@ prelu = Op(
     signature="(),()->()",
     reference=lambda x, slope: x if x > 0 else slope * x,
     formula="x if x > 0, else slope * x",
+    selection=Selection(
+        choose=lambda x, slope: (order(x, 0), _hold(slope.value, None, 0, 1)),
+        piece=lambda chosen, x, slope: _prelu_piece(chosen[0], chosen[1], x, slope),
+    ),
 )
+
+
+def _prelu_piece(side: Array, kink: Array, x: Array, slope: Array) -> Any:
+    return np.where(side > 0, x, _zero_times(np.where(side == 0, kink, slope), x))
 
 
 def _prelu_slope(x: Any, slope: Any) -> Any:

@@ -13,6 +13,7 @@ from ..arrays import Array, into
 from ..core import Op
 from ..pieces import Pieces, places, slope_by_search, slopes_along
 from ..record import Domain
+from ..selection import Selection, constant, line_of, order, signs_like
 from .arithmetic import ANY, chain
 
 slopes_at = Op(
@@ -24,6 +25,7 @@ slopes_at = Op(
     params=lambda shape: [{"pieces": Pieces((-1.0, 0.0, 1.0), (2.0, -1.0, 0.5, 1.0))}],
     reference=slope_by_search,
     formula="f'(x)",
+    selection=constant(lambda x, pieces: slopes_along(line_of(x, pieces), x.value, pieces)),
     private=True,
 )
 
@@ -35,6 +37,7 @@ direction = Op(
     domains=(ANY,),
     reference=lambda x: (x > 0) - (x < 0),
     formula="1 if x > 0, -1 if x < 0, 0 at 0",
+    selection=constant(lambda x: signs_like(order(x, 0), x.value.dtype)),
     private=True,
 )
 
@@ -52,5 +55,9 @@ gate: Op = Op(
     signature="(),()->()",
     reference=lambda g, y: g if y > 0 else 0,
     formula="g if y > 0, 0 if y = 0",
+    selection=Selection(
+        choose=lambda g, y: signs_like(order(y, 0), y.value.dtype),
+        piece=lambda chosen, g, y: chain.kernel(g, chosen),
+    ),
     private=True,
 )

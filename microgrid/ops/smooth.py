@@ -16,6 +16,7 @@ from ..arrays import Array, into
 from ..core import Op, Operand, Tensor, as_operand
 from ..pieces import least_norm
 from ..record import Domain, no_params
+from ..selection import Selection, order
 from .arithmetic import ANY, chain, chain_divide, exp, quiet, sech_squared, square, tanh
 from .comparison import where
 from .piecewise import absolute
@@ -66,6 +67,11 @@ softsign = Op(
     domains=(ANY,),
     reference=lambda x: x / (1 + abs(x)),
     formula="x / (1 + |x|)",
+    # Its slope is continuous, the slope of that is not.
+    selection=Selection(
+        choose=lambda x: order(x, 0),
+        piece=lambda side, x: x / (1 + side.astype(x.dtype) * x),
+    ),
 )
 
 difference = Op(
@@ -125,12 +131,19 @@ def _exponential_unit(
         scale, height, rate = constants(**given)
         return scale * x if x > 0 else height * (math.exp(rate * x) - 1)
 
+    def piece(side: Array, x: Array, **given: float) -> Any:
+        scale, height, rate = constants(**given)
+        kink = least_norm(height * rate, scale)
+        left = np.where(side == 0, kink * x, height * np.expm1(rate * x))
+        return np.where(side > 0, scale * x, left)
+
     return Op(
         name=name,
         doc=doc,
         formula=formula,
         kernel=kernel,
         vjps=(rule,),
+        selection=Selection(choose=lambda x, **given: order(x, 0), piece=piece),
         domains=(ANY,),
         params=params,
         reference=reference,
@@ -251,6 +264,11 @@ hardswish = Op(
     domains=(Domain(-5.0, 5.0, include=(0.0, -3.0, 3.0)),),
     reference=lambda x: x * min(max(x + 3, 0), 6) / 6,
     formula="x * hardsigmoid(x)",
+    # Pieces 0, 1 and 2: at the kink -3 the left one is used, at 3 the right one.
+    selection=Selection(
+        choose=lambda x: (order(x, -3) > 0) + (order(x, 3) >= 0).astype(int),
+        piece=lambda part, x: np.where(part == 1, x * (x / 6 + 0.5), np.where(part == 2, x, 0 * x)),
+    ),
 )
 
 

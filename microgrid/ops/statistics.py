@@ -10,6 +10,8 @@ import numpy as np
 
 from ..arrays import Array, into
 from ..core import Op, Operand, Tensor, as_operand
+from ..record import Domain
+from ..selection import Moving, Selection
 from .arithmetic import ANY, chain, chain_divide, quiet
 from .axes import Axes, Axis, count, keep_dims, normalise, ratio, reduction_params
 from .comparison import where
@@ -102,9 +104,60 @@ def _euclid(x: Array, *, axis: Axes, keepdims: bool) -> Any:
     return y if keepdims else y.reshape([n for i, n in enumerate(x.shape) if i not in axis])
 
 
-def _unit_vector(x: Any, length: Any) -> Any:
-    """Return x / length, at the kink where the length is 0 the constant 0."""
-    return where(length == 0, 0, chain_divide(x, length))
+def _unit(x: Moving, axis: Axes) -> tuple[Array, Array]:
+    """Return where the length is 0, and the slopes of the norm: unit vectors.
+
+    Where the length is 0 that is the direction in which x goes, and 0 if it stays.
+    """
+    length = _euclid(x.value, axis=axis, keepdims=True)
+    zero = np.equal(length, 0)
+    unit = unit_vector.kernel(x.value, length, axis=axis)
+    if zero.any():
+        for tangent in reversed(x.tangents):
+            step = _euclid(tangent, axis=axis, keepdims=True)
+            unit = np.where(zero & (step > 0), unit_vector.kernel(tangent, step, axis=axis), unit)
+    return zero, unit
+
+
+@quiet
+def _length(chosen: tuple[Array, Array], x: Array, *, axis: Axes, keepdims: bool) -> Any:
+    """Return the norm, or, where it was 0, how far x has gone along the unit vector."""
+    zero, _ = chosen
+    length = _euclid(x, axis=axis, keepdims=True)
+    y = np.where(zero, _along(chosen, x, axis=axis, keepdims=True), length)
+    return y if keepdims else y.reshape([n for i, n in enumerate(x.shape) if i not in axis])
+
+
+@quiet
+def _along(chosen: tuple[Array, Array], v: Array, *, axis: Axes, keepdims: bool) -> Any:
+    return np.sum(chosen[1] * v, axis=axis, keepdims=keepdims)
+
+
+unit_vector: Op = Op(
+    name="unit_vector",
+    doc="x over its length; where that is 0, the kink of the norm, 0.",
+    kernel=quiet(
+        lambda x, length, out=None, *, axis: into(
+            out, np.where(np.equal(length, 0), 0, chain_divide.kernel(x, length))
+        )
+    ),
+    vjps=(
+        lambda g, y, x, length, axis: where(length == 0, 0, chain_divide(g, length)),
+        lambda g, y, x, length, axis: where(length == 0, 0, chain(-g, chain_divide(y, length))),
+    ),
+    domains=(ANY, Domain(0.5, 3.0, include=(0.0, 1.0))),
+    signature="(n),(1)->(n)",
+    params=lambda *shapes: [{"axis": (-1,)}],
+    reference=lambda x, length, axis: x / np.where(length == 0, np.inf, length),
+    formula="x / length",
+    selection=Selection(
+        choose=lambda x, length, axis: _unit(x, axis),
+        piece=lambda chosen, x, length, axis: np.where(
+            chosen[0], chosen[1], unit_vector.kernel(x, length, axis=axis)
+        ),
+    ),
+    private=True,
+)
 
 
 _norm = Op(
@@ -114,7 +167,7 @@ _norm = Op(
     kernel=_euclid,
     vjps=(
         lambda g, y, x, axis, keepdims: chain(
-            keep_dims(g, x.shape, axis), _unit_vector(x, keep_dims(y, x.shape, axis))
+            keep_dims(g, x.shape, axis), unit_vector(x, keep_dims(y, x.shape, axis), axis=axis)
         ),
     ),
     domains=(ANY,),
@@ -122,6 +175,9 @@ _norm = Op(
     params=reduction_params,
     reference=lambda x, axis, keepdims: fold(lambda xs: math.hypot(*xs), x, axis, keepdims),
     formula="sqrt(Σ x[i]²)",
+    selection=Selection(
+        choose=lambda x, axis, keepdims: _unit(x, axis), piece=_length, tangent=_along
+    ),
 )
 
 
@@ -133,7 +189,26 @@ def _std_kernel(x: Array, *, axis: Axes, keepdims: bool, ddof: float) -> Any:
 
 def _std_rule(g: Any, y: Any, x: Any, *, axis: Axes, keepdims: bool, ddof: float) -> Any:
     scaled = _centred(x, axis=axis) * _per_degree(x, axis, ddof)
-    return chain(keep_dims(g, x.shape, axis), _unit_vector(scaled, keep_dims(y, x.shape, axis)))
+    kept = keep_dims(y, x.shape, axis)
+    return chain(keep_dims(g, x.shape, axis), unit_vector(scaled, kept, axis=axis))
+
+
+def _std_choice(x: Moving, *, axis: Axes, keepdims: bool, ddof: float) -> tuple[Array, Array]:
+    centred = Moving(
+        _centre(x.value, axis=axis), lambda: tuple(_centre(v, axis=axis) for v in x.tangents)
+    )
+    return _unit(centred, axis)
+
+
+def _std_piece(chosen: Any, x: Array, *, axis: Axes, keepdims: bool, ddof: float) -> Any:
+    wide = x.astype(np.float32) if x.dtype == np.float16 else x
+    length = _length(chosen, _centre(wide, axis=axis), axis=axis, keepdims=keepdims)
+    return np.asarray(length * math.sqrt(_per_degree(x, axis, ddof))).astype(x.dtype)
+
+
+def _std_tangent(chosen: Any, v: Array, *, axis: Axes, keepdims: bool, ddof: float) -> Any:
+    along = _along(chosen, v, axis=axis, keepdims=keepdims)
+    return along * math.sqrt(_per_degree(v, axis, ddof))
 
 
 _std = Op(
@@ -147,6 +222,7 @@ _std = Op(
     params=_var_params,
     reference=lambda x, axis, keepdims, ddof: np.std(x, axis, keepdims=keepdims, ddof=ddof),
     formula="sqrt(Σ (x[i] - mean x)² / (n - ddof))",
+    selection=Selection(choose=_std_choice, piece=_std_piece, tangent=_std_tangent),
 )
 
 
