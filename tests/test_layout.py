@@ -22,8 +22,10 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # __main__ may import everything; within ops, optim and the other folders there must be no cycle.
 ORDER = [
     "errors", "arrays", "signatures", "pieces", "selection", "record", "recording", "operators",
-    "core", "backward", "replay", "ops", "creation", "protocols", "transforms", "directional",
-    "compiler", "nn", "optim", "data", "datasets", "train", "testing", "plot",
+    "core", "backward", "finite", "places", "anomaly",
+    "replay", "ops", "creation", "protocols", "transforms", "directional",
+    "compiler", "nn", "nodes", "explanation", "diagrams",
+    "optim", "data", "datasets", "train", "testing", "plot",
 ]  # fmt: skip
 
 each_file = pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))

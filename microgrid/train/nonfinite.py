@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 from ..core import Tensor
-from .batches import is_finite
+from ..finite import first_not_finite, is_finite
+from ..finite import word as word
 
 
 def explain(loss: Tensor, parameters: Iterable[tuple[str, Tensor]]) -> str:
@@ -31,27 +31,3 @@ def unsound_parameter(parameters: Iterable[tuple[str, Tensor]]) -> str:
         if not is_finite(parameter.data):
             return f"the parameter {name} (shape {parameter.shape})"
     return ""
-
-
-def first_not_finite(loss: Tensor) -> Tensor | None:
-    """Return the earliest result in the graph of `loss` that is not finite."""
-    first = None
-    seen = {loss}
-    stack = [loss]
-    while stack:
-        node = stack.pop()
-        if node.op is None:
-            continue
-        # Serial numbers are times of creation.
-        if (first is None or node.serial < first.serial) and not is_finite(node.data):
-            first = node
-        for x in node.inputs or ():
-            if x not in seen:
-                seen.add(x)
-                stack.append(x)
-    return first
-
-
-def word(value: float) -> str:
-    """Return how a number that is not finite is called: nan, inf or -inf."""
-    return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
