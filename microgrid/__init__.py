@@ -133,7 +133,12 @@ from .train import evaluate as evaluate
 from .train import fit as fit
 from .train import predict as predict
 from .transforms import grad as grad
+from .transforms import hessian as hessian
+from .transforms import hvp as hvp
+from .transforms import jacobian as jacobian
+from .transforms import jvp as jvp
 from .transforms import value_and_grad as value_and_grad
+from .transforms import vjp as vjp
 
 __version__ = "0.1.0"
 
