@@ -6,9 +6,10 @@ no stack, and newest first, since creation order is a topological order.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextvars import ContextVar
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy import ndarray
@@ -17,9 +18,14 @@ from .arrays import Array, as_array, exact, into, native
 from .core import Op, Operand, Tensor, wrap
 from .errors import GraphError, ShapeError
 from .record import Domain
-from .recording import enable_grad
+from .recording import enable_grad, watchers
 
 _serial = attrgetter("serial")
+
+Carry: TypeAlias = Callable[[list[Tensor], dict[Tensor, Any], Collection[Tensor], bool], None]
+
+carrier: ContextVar[Carry | None] = ContextVar("carrier", default=None)
+"""What carries gradients instead of `_propagate`, for a watcher that looks at each of them."""
 
 
 def backward(result: Tensor, gradient: Operand | None = None, retain_graph: bool = False) -> None:
@@ -200,6 +206,11 @@ def _propagate(
 
     With `record`, the rules run on Tensors and leave a graph; without, on arrays, which is faster.
     """
+    if watchers:
+        carry = carrier.get()
+        if carry is not None:
+            carry(order, grads, keep, record)
+            return
     for node in order:
         op = node.op
         if op is None:
