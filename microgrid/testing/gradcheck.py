@@ -1,175 +1,202 @@
-"""Gradients against finite differences: an oracle that knows nothing of the rules.
-
-Central differences: their error falls with the square of the step until rounding takes over, so the
-check needs float64. A point nearer than the step to a kink is no point for them: there the exact
-slopes of the pieces are what to compare with.
-"""
+"""Gradients against values: for functions made of ops, and for any function of arrays."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..arrays import Array
-from ..backward import gradients
-from ..core import Tensor, assign
-from ..errors import DtypeError, MicrogridError
-from ..recording import no_grad
+from ..core import Tensor
+from .bends import as_failures, bends_of
+from .black_box import ArrayFunction, BlackBoxCheck
+from .diagnosis import advice, again, failing_op
+from .findings import Failure, GradientError, Report
+from .orders import listed, slopes_of
+from .selection_check import Check
+from .subject import Subject
 
-ROUNDINGS = 4  # of a loss of many terms, in units of its last place; about 1 was measured
-
-
-class GradientError(MicrogridError, AssertionError):
-    """A gradient is not that of its function."""
+KINKS = ("verify", "strict", "ignore")
 
 
 def gradcheck(
     func: Callable[..., Any],
-    inputs: Tensor | Sequence[Tensor],
+    inputs: Any,
     *,
     eps: float = 1e-6,
     atol: float = 1e-5,
     rtol: float = 1e-3,
     raise_exception: bool = True,
-) -> bool:
-    """Return whether the gradients of `func` agree with central differences, element for element.
-
-    Args:
-        func: takes the inputs, returns a Tensor or a sequence of them.
-        inputs: Tensors; those that require a gradient are checked, and must be float64.
-        eps: the step.
-        atol, rtol: a slope may differ from the difference by atol + rtol * |difference|.
-        raise_exception: raise on the first slope that differs, instead of returning False.
-
-    Raises:
-        GradientError: a gradient is wrong, and `raise_exception` is set.
-        DtypeError: an input that requires a gradient is not float64.
-        ValueError: no input requires a gradient.
-
-    Source: the signature and the tolerances are those of torch.autograd.gradcheck.
-
-    >>> import microgrid as mg
-    >>> x = mg.tensor([0.5, -2.0], requires_grad=True)
-    >>> gradcheck(mg.tanh, x)
-    True
-    """
-    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    checked = [x for x in inputs if x.requires_grad]
-    _check_inputs(checked)
-    for k, shape in enumerate([result.shape for result in _results(func, inputs)]):
-        for place in np.ndindex(shape):
-            upstream = np.zeros(shape)
-            upstream[place] = 1
-            # Anew each time: taking differences writes to the inputs, which ends a graph.
-            grads = gradients(_results(func, inputs)[k], checked, upstream)
-            for i, (x, grad) in enumerate(zip(checked, grads, strict=True)):
-                for at in np.ndindex(x.shape):
-
-                    def element(k: int = k, place: Any = place) -> float:
-                        return float(_results(func, inputs)[k].data[place])
-
-                    difference = _central_difference(element, [x], [_unit(x, at)], eps)
-                    slope = float(grad.data[at])
-                    if abs(slope - difference) <= atol + rtol * abs(difference):
-                        continue
-                    if not raise_exception:
-                        return False
-                    raise GradientError(
-                        f"gradcheck: the gradient of result {k} at {place} towards input {i} at "
-                        f"{at} is {slope!r}; central differences with step {eps} give "
-                        f"{difference!r}. Look at the rules of the ops in between, or for a kink "
-                        "at this point."
-                    )
-    return True
-
-
-def worst_gradient_error(
-    loss: Callable[[], Tensor],
-    params: Iterable[Tensor],
-    *,
-    directions: int = 10,
-    eps: float = 1e-6,
-    tolerance: float = math.inf,
+    kinks: str = "verify",
+    order: int = 1,
     rng: np.random.Generator | int | None = None,
-) -> float:
-    """Return the worst error of a loss's gradient along random directions, relative to the slope.
+    gradient: Callable[..., Any] | None = None,
+) -> bool:
+    """Return whether the gradient of a function is right: at kinks too, and exactly there.
 
-    Each direction moves every element of every parameter by +1 or -1 times the step, so that no
-    element's error is diluted by the number of the others.
+    Of a function made of ops the choices at kinks are recorded and held fast, and the gradient is
+    compared with values of the function so frozen. The tolerance is what rounding explains, and
+    does not grow with the size of the arrays. Arrays of Fractions are compared exactly. Up to 4096
+    entries of the Jacobian are compared one by one, beyond that along random integer directions.
 
     Args:
-        loss: computes the loss from the parameters as they are.
-        params: float64 leaves that require a gradient. They are moved and put back.
-        directions: how many to try.
-        eps: the step.
-        tolerance: the error that will be accepted. Rounding of the loss alone makes a larger one
-            where the slope is too flat for the loss: there the error is relative to the flattest
-            slope of which the differences are exact enough.
-        rng: None, a seed or a generator.
+        func: takes the inputs, returns a Tensor or a sequence or dict of them.
+        inputs: one or several; the Tensors that require a gradient are checked, of any float dtype
+            or of Fractions.
+        eps: the step around which a black box is looked at.
+        atol, rtol: how exactly the values must tell the slope. Where they do not, the gradient
+            counts as unverified, which is a failure. A wrong gradient is never excused by these.
+        raise_exception: raise with a report, instead of returning False.
+        kinks: "verify" accepts the convention of each op; "strict" also asks that the gradient lies
+            between the slopes on the two sides; "ignore" does not look at the sides.
+        order: 2 checks the second derivatives too, 3 the third.
+        rng: None, a seed or a generator, for the directions.
+        gradient: of a black box. `func` then takes arrays; `gradient` takes the same and returns
+            what is claimed: for each array its gradient, or the Jacobian if the result has a shape.
 
     Raises:
-        DtypeError: a parameter is not float64.
-        ValueError: there are no parameters.
+        GradientError: the gradient is wrong or cannot be verified, and `raise_exception` is set.
+        ValueError: no input requires a gradient, or an option is not known.
+
+    Source: the signature is that of torch.autograd.gradcheck. The method is described in
+        docs/checking_gradients.md.
 
     >>> import microgrid as mg
-    >>> w = mg.tensor([0.5, -2.0], requires_grad=True)
-    >>> worst_gradient_error(lambda: mg.exp(w).sum(), [w], rng=0) < 1e-8
+    >>> x = mg.tensor([0.5, -2.0, 0.0], requires_grad=True)
+    >>> gradcheck(mg.relu, x)
+    True
+    >>> gradcheck(np.sin, np.array(0.5), gradient=np.cos)
     True
     """
-    params = list(params)
-    _check_inputs(params)
-    rng = np.random.default_rng(rng)
-    value = loss()
-    grads = [g.data for g in gradients(value, params)]
-    rounding = ROUNDINGS * np.finfo(np.float64).eps * abs(value.item()) / eps
-    flattest = max(rounding / tolerance, np.finfo(np.float64).tiny)
-    worst = 0.0
-    for _ in range(directions):
-        signs = [rng.choice([-1.0, 1.0], p.shape) for p in params]
-        slope = sum(float(np.sum(g * s)) for g, s in zip(grads, signs, strict=True))
-        difference = _central_difference(lambda: loss().item(), params, signs, eps)
-        scale = max(abs(slope), abs(difference), flattest)
-        worst = max(worst, abs(slope - difference) / scale)
-    return worst
+    found = report(
+        func, inputs, eps=eps, atol=atol, rtol=rtol, kinks=kinks, order=order, rng=rng,
+        gradient=gradient,
+    )  # fmt: skip
+    if raise_exception and not found.ok:
+        raise GradientError(f"gradcheck: {found}")
+    return found.ok
 
 
-def _check_inputs(checked: Sequence[Tensor]) -> None:
-    if not checked:
-        raise ValueError("gradcheck: no input requires a gradient, so there is nothing to check.")
-    for x in checked:
-        if x.dtype != np.float64:
-            raise DtypeError(
-                f"gradcheck: an input of dtype {x.dtype} was given; differences need float64, as "
-                "rounding hides the slope in anything less. Convert it with astype('float64')."
-            )
+def gradgradcheck(
+    func: Callable[..., Any],
+    inputs: Any,
+    grad_outputs: Any = None,
+    *,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    raise_exception: bool = True,
+    kinks: str = "verify",
+    rng: np.random.Generator | int | None = None,
+) -> bool:
+    """Return whether the second derivatives of a function are right.
+
+    Args:
+        func, inputs, atol, rtol, raise_exception, kinks, rng: as of `gradcheck`.
+        grad_outputs: what the results are weighted with; None draws integers.
+
+    Raises:
+        GradientError: a second derivative is wrong, and `raise_exception` is set.
+
+    >>> import microgrid as mg
+    >>> gradgradcheck(mg.tanh, mg.tensor([0.5, -2.0], requires_grad=True))
+    True
+    """
+    seed = _seed(rng)
+    rng = np.random.default_rng(seed)
+    slopes, extended = slopes_of(func, listed(inputs), rng, grad_outputs)
+    found = _report_on(slopes, extended, seed, atol, rtol, kinks, 2)
+    found.again = again(func, listed(inputs), seed, "", "gradgradcheck")
+    if raise_exception and not found.ok:
+        raise GradientError(f"gradgradcheck: {found}")
+    return found.ok
 
 
-def _results(func: Callable[..., Any], inputs: Sequence[Tensor]) -> Sequence[Tensor]:
-    results = func(*inputs)
-    return [results] if isinstance(results, Tensor) else list(results)
+def report(
+    func: Callable[..., Any],
+    inputs: Any,
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    kinks: str = "verify",
+    order: int = 1,
+    rng: np.random.Generator | int | None = None,
+    gradient: Callable[..., Any] | None = None,
+) -> Report:
+    """Return all that `gradcheck` finds: failures, and the kinks and artifacts at the point.
+
+    >>> import microgrid as mg
+    >>> found = report(lambda x: mg.relu(x) - mg.relu(-x), mg.tensor(0.0, requires_grad=True))
+    >>> found.ok, found.kind, found.bends[0].left, found.bends[0].right
+    (True, 'artifact', 1.0, 1.0)
+    """
+    if kinks not in KINKS:
+        raise ValueError(f"gradcheck: kinks={kinks!r} was given; it must be one of {KINKS}.")
+    if order < 1:
+        raise ValueError(f"gradcheck: order={order} was given; it must be 1 or more.")
+    seed, given = _seed(rng), listed(inputs)
+    if gradient is not None:
+        return _report_on_black_box(func, given, gradient, seed, eps, atol, rtol)
+    slopes, extended = func, given
+    for number in range(1, order + 1):
+        if number > 1:
+            slopes, extended = slopes_of(slopes, extended, np.random.default_rng(seed))
+        found = _report_on(slopes, extended, seed, atol, rtol, kinks, number)
+        if not found.ok:
+            break
+    found.again = again(func, given, seed, f", order={order}" if order > 1 else "")
+    if not found.ok:
+        found.op = failing_op(func, given, seed, number)
+    return found
 
 
-def _unit(x: Tensor, at: tuple[int, ...]) -> Array:
-    direction = np.zeros(x.shape)
-    direction[at] = 1
-    return direction
+def _report_on(
+    func: Callable[..., Any],
+    inputs: list[Any],
+    seed: int,
+    atol: float,
+    rtol: float,
+    kinks: str,
+    order: int,
+) -> Report:
+    _check_inputs(inputs)
+    subject = Subject(func, inputs)
+    check = Check(subject, np.random.default_rng(seed), atol, rtol)
+    failures, worst = check.compare()
+    arithmetic = "exact" if subject.exact else str(subject.native)
+    found = _summary(f"selection check of order {order}, {arithmetic}", check, failures, worst)
+    if failures:
+        found.advice = advice(func, inputs, subject, seed)
+    elif kinks != "ignore":
+        found.bends = bends_of(check)
+        if kinks == "strict":
+            found.failures = as_failures(found.bends)
+    return found
 
 
-def _central_difference(
-    value: Callable[[], float], params: Sequence[Tensor], directions: Sequence[Array], eps: float
-) -> float:
-    before = [p.numpy() for p in params]
-    sides = []
-    try:
-        for step in (eps, -eps):
-            for p, start, direction in zip(params, before, directions, strict=True):
-                assign(p, start + step * direction)
-            with no_grad():
-                sides.append(value())
-    finally:
-        for p, start in zip(params, before, strict=True):
-            assign(p, start)
-    return (sides[0] - sides[1]) / (2 * eps)
+def _report_on_black_box(
+    func: Any, inputs: list[Any], gradient: Any, seed: int, eps: float, atol: float, rtol: float
+) -> Report:
+    subject = ArrayFunction(func, inputs, gradient)
+    check = BlackBoxCheck(subject, np.random.default_rng(seed), eps, atol, rtol)
+    failures, worst = check.compare()
+    found = _summary(f"black box, {subject.native}", check, failures, worst)
+    found.again = again(func, inputs, seed, ", gradient=...")
+    return found
+
+
+def _summary(mode: str, check: Check, failures: list[Failure], worst: float) -> Report:
+    count = len(check.directions) * len(check.upstream)
+    return Report(mode, count, len(check.directions), check.miss, worst, failures)
+
+
+def _check_inputs(inputs: list[Any]) -> None:
+    if not any(isinstance(x, Tensor) and x.requires_grad for x in inputs):
+        raise ValueError(
+            "gradcheck: no input requires a gradient, so there is nothing to check. Pass Tensors "
+            "with requires_grad=True, or arrays and gradient= to check a function of arrays."
+        )
+
+
+def _seed(rng: np.random.Generator | int | None) -> int:
+    return rng if isinstance(rng, int) else int(np.random.default_rng(rng).integers(2**32))

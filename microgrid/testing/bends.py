@@ -1,0 +1,93 @@
+"""What kind of point it is: smooth, a kink, or an artifact of the convention at kinks.
+
+Along a direction every tie is broken an instant later. With the pieces that come next, and with
+those on the other side, the function has its two one-sided slopes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array
+from ..directional import Toward
+from ..replay import Recorder, Replay
+from .findings import Bend, Failure
+from .selection_check import INTEGERS, SAFETY, Check
+
+DIRECTIONS = 32  # at most, along which one-sided slopes are taken
+
+
+def bends_of(check: Check) -> list[Bend]:
+    """Return the directions along which the point is no smooth one."""
+    n = len(check.subject.start)
+    anywhere = check.rng.choice(INTEGERS, n).astype(check.subject.start.dtype)
+    if _same(_choices_toward(check, anywhere), check.calls.choices):
+        return []
+    directions = [anywhere]
+    if check.entrywise:
+        some = check.rng.permutation(n)[: DIRECTIONS - 1]
+        directions += [check.directions[i] for i in sorted(some)]
+    return [bend for v in directions for bend in _bends_along(check, v)]
+
+
+def _bends_along(check: Check, v: Array) -> list[Bend]:
+    analytic = check.rows @ v
+    sides, jumps = [], np.zeros(len(analytic), bool)
+    for sign in (-1, 1):
+        later = Recorder()
+        later.choices = _choices_toward(check, sign * v)
+        sides.append(check.slopes(v, later))
+        with Replay(later):
+            there = check.subject.values(check.subject.call())
+        jumps |= np.abs(check.upstream @ (there - check.here)) > SAFETY * check.noise + 0.0
+    left, right = sides
+    tolerance = SAFETY * (left.error + right.error) + 1e-9 * np.abs(analytic).astype(float)
+    found = []
+    for k, (a, low, high, slack) in enumerate(
+        zip(analytic, left.value, right.value, tolerance, strict=True)
+    ):
+        if abs(high - low) <= slack and abs(a - low) <= slack and not jumps[k]:
+            continue
+        between = min(low, high) - slack <= a <= max(low, high) + slack
+        kind = "jump" if jumps[k] else "kink" if between else "artifact"
+        found.append(Bend(check.what(k, v), a, low, high, kind))
+    return found
+
+
+def as_failures(bends: list[Bend]) -> list[Failure]:
+    """Return as failures what is no slope of the function: for those who want true gradients."""
+    return [
+        Failure(
+            bend.what,
+            bend.analytic,
+            f"{float(bend.left)!r} on the left and {float(bend.right)!r} on the right",
+            0.0,
+            0.0,
+            bend.kind,
+            "Each op follows its convention, but their composition has another slope. "
+            "grad(f, toward=v) gives one that the function has.",
+        )
+        for bend in bends
+        if bend.kind != "kink"
+    ]
+
+
+def _choices_toward(check: Check, v: Array) -> list[tuple[Any, Any]]:
+    with Toward() as toward:
+        for x, part in zip(check.subject.leaves, check.subject.split(v), strict=True):
+            toward.send(x, part.astype(x.dtype))
+        check.subject.call()
+    choices: list[tuple[Any, Any]] = toward.choices
+    return choices
+
+
+def _same(a: list[tuple[Any, Any]], b: list[tuple[Any, Any]]) -> bool:
+    return len(a) == len(b) and all(_equal(x, y) for (_, x), (_, y) in zip(a, b, strict=True))
+
+
+def _equal(x: Any, y: Any) -> bool:
+    if isinstance(x, tuple):
+        return all(map(_equal, x, y))
+    return bool(np.array_equal(x, y) or np.array_equal(x, y, equal_nan=True))

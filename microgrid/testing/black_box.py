@@ -1,0 +1,129 @@
+"""The check of any function of arrays with its claimed gradient.
+
+Nothing is known of its kinks. So slopes are taken at growing steps, each with its rounding
+interval: they bracket the slope on each side. Where both sides agree and the values far away do not
+contradict, extrapolation gives more digits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array, as_array
+from ..errors import ShapeError
+from ..recording import Watcher
+from .differences import noise_of
+from .findings import Failure
+from .selection_check import DOUBLE, Check
+from .subject import Calls, Subject, unit_roundoff
+
+
+class ArrayFunction(Subject):
+    """A function of arrays and the point at which its gradient is checked."""
+
+    def __init__(self, func: Callable[..., Any], inputs: Sequence[Any], gradient: Any) -> None:
+        self.func, self.claimed = func, gradient
+        self.arrays = [as_array("gradcheck", x) for x in inputs]
+        self.positions = [i for i, x in enumerate(self.arrays) if x.dtype.kind == "f"]
+        self.leaves: list[Any] = [self.arrays[i] for i in self.positions]
+        if not self.leaves:
+            raise ValueError("gradcheck: no input is an array of floats. Convert one to float64.")
+        self.native = min((x.dtype for x in self.leaves), key=lambda d: 1 / np.finfo(d).eps)
+        self.exact = False
+        self.start = self._flat(self.leaves)
+        self.shapes = []
+
+    def at(self, point: Array) -> list[Array]:
+        """Return the inputs with those that are checked moved to a point."""
+        moved = list(self.arrays)
+        for i, x, part in zip(self.positions, self.leaves, self.split(point), strict=True):
+            moved[i] = part.astype(x.dtype)
+        return moved
+
+    def value_at(self, point: Array, watcher: Watcher | None = None) -> Array:
+        """Return the elements of the function's value."""
+        y = np.asarray(self.func(*self.at(point)))
+        self.shapes = [y.shape]
+        if y.dtype.kind == "f":
+            self.native = max(self.native, y.dtype, key=unit_roundoff)
+        return np.asarray(y, DOUBLE).reshape(-1)
+
+    def jacobian(self) -> Array:
+        """Return what is claimed: float[results, inputs].
+
+        Raises:
+            ShapeError: it does not have the shapes of a gradient, or of a Jacobian.
+        """
+        claim = self.claimed(*self.arrays)
+        several = isinstance(claim, (tuple, list)) and len(claim) == len(self.arrays)
+        parts = [claim[i] for i in self.positions] if several else [claim]
+        shape, columns = self.shapes[0], []
+        if len(parts) != len(self.leaves):
+            raise ShapeError(
+                f"gradcheck: {len(self.leaves)} arrays are checked and the gradient is one. Let it "
+                "return a tuple with one for each input."
+            )
+        for part, x in zip(parts, self.leaves, strict=True):
+            g = np.asarray(part, DOUBLE)
+            if g.shape != shape + x.shape:
+                raise ShapeError(
+                    f"gradcheck: the claimed gradient has shape {g.shape}; it needs "
+                    f"{shape + x.shape}, the shape of the result, {shape}, and that of the input, "
+                    f"{x.shape}."
+                )
+            columns.append(g.reshape(-1, x.size))
+        return np.concatenate(columns, axis=1)
+
+
+class BlackBoxCheck(Check):
+    """The comparison of a claimed gradient with the function's values."""
+
+    subject: ArrayFunction
+
+    def __init__(
+        self, subject: ArrayFunction, rng: np.random.Generator, eps: float, atol: float, rtol: float
+    ) -> None:
+        self.subject, self.rng, self.eps = subject, rng, eps
+        self.atol, self.rtol = atol, rtol
+        self.calls = Calls()
+        self.here = subject.value_at(subject.start)
+        self.blind = True
+        self._choose_directions()
+        self.unit = unit_roundoff(subject.native)
+
+    def gradients(self) -> Array:
+        """Return the claimed gradient of each upstream sum."""
+        return np.asarray(self.upstream @ self.subject.jacobian())
+
+    def reach(self, point: Array) -> Array:
+        """Return the point as the inputs' dtypes can hold it."""
+        arrays = zip(self.subject.split(point), self.subject.leaves, strict=True)
+        return np.concatenate([part.astype(x.dtype).astype(DOUBLE).ravel() for part, x in arrays])
+
+    def value_at(self, point: Array, choices: Any = None) -> Array:
+        """Return the upstream sums at another point; nan where the function fails."""
+        try:
+            with np.errstate(all="ignore"):
+                return np.asarray(self.upstream @ self.subject.value_at(point))
+        except (ValueError, ArithmeticError):
+            return np.full(len(self.upstream), np.nan)
+
+    def rounding(self) -> tuple[Array, Array]:
+        """Return the noise of the values, and none of the gradient, of which nothing is known."""
+        v = self.rng.choice([-1.0, 1.0], len(self.subject.start))
+        step = 64 * self.unit * max(np.abs(self.subject.start).max(initial=0), self.eps)
+        noise = noise_of(lambda t: self.value_at(self.reach(self.subject.start + t * v)), step)
+        rounding = np.sqrt(len(self.subject.start)) * self.unit * np.abs(self.rows)
+        return np.nan_to_num(noise), rounding[None]
+
+    def _values_differ(self) -> list[Failure]:
+        again = self.subject.value_at(self.subject.start)
+        if not np.isfinite(self.here).all():
+            return self._not_finite()
+        if np.array_equal(again, self.here):
+            return []
+        why = "Two calls give different values. Give the function's random numbers a fixed seed."
+        return [Failure("the value", self.here[0], str(again[0]), 0, 0, "unverified", why)]

@@ -1,0 +1,162 @@
+"""Derivatives of functions of one step, from values alone.
+
+Two ways. Of a smooth function central differences at shrinking steps are extrapolated to step 0. Of
+a function that may have a kink anywhere, slopes at growing steps, each with its rounding interval,
+are intersected as long as they agree: that brackets the slope on each side.
+
+Functions here take a step and return one number for each of several quantities.
+
+Sources: Ridders (1982), Accurate computation of F'(x) and F'(x)F''(x); Neville's scheme.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array
+
+COLUMNS = 7  # of Neville's scheme: more gains nothing in double precision
+PATIENCE = 5  # halvings without an improvement
+HALVINGS = 60
+BEND = 1e-5  # relative difference of two slopes beyond which there is a kink between them
+COARSE = 1e-7  # an estimate with a larger relative error is looked at further
+
+Function = Callable[[float], Array]
+Slope = Callable[[Any], tuple[Array, Array]]
+
+
+@dataclass
+class Estimate:
+    """Slopes with an estimate of their errors, the step of the best, and where there is a kink."""
+
+    value: Array
+    error: Array
+    step: float
+    kinks: Array
+
+
+def extrapolated(slope: Slope, exact: bool = False) -> Estimate:
+    """Return the limit of the central difference `slope(h)` for h to 0.
+
+    The first step is 1: of a straight line any step gives the slope, a large one without rounding.
+
+    Args:
+        slope: of a step to (differences, their rounding errors); nan where they cannot be taken.
+        exact: compute in Fractions, from values of type object.
+    """
+    best, last = _nothing(slope(_half_to_the(0, exact))), list[Array]()
+    waited = 0
+    for halvings in range(HALVINGS):
+        h = _half_to_the(halvings, exact)
+        here, noise = slope(h)
+        row = _neville_row(here, last)
+        waited = 0 if _improve(best, row, last, noise, h) else waited + 1
+        last = row
+        settled = best.error <= 4 * noise + COARSE**2 * np.abs(best.value)
+        good = best.error <= COARSE * np.maximum(np.abs(best.value), 1)
+        if settled.all() or (waited >= PATIENCE and good.all()):
+            if _holds_between(slope, best, exact):
+                break
+            best, last = _nothing((here, noise)), []
+    return best
+
+
+def _nothing(found: tuple[Array, Array]) -> Estimate:
+    value = np.array(found[0])
+    return Estimate(value, np.full(value.shape, np.inf), 1.0, np.zeros(value.shape, bool))
+
+
+def _half_to_the(power: int, exact: bool) -> Any:
+    if exact:
+        from fractions import Fraction
+
+        return Fraction(1, 2**power)
+    return 0.5**power
+
+
+def _neville_row(first: Array, last: list[Array]) -> list[Array]:
+    """Return the next row of the scheme: entry k is free of the error's terms up to h**(2k)."""
+    row = [first]
+    for k, above in enumerate(last[: COLUMNS - 1]):
+        row.append(row[k] + (row[k] - above) / (4 ** (k + 1) - 1))
+    return row
+
+
+@np.errstate(invalid="ignore", over="ignore")
+def _improve(best: Estimate, row: list[Array], last: list[Array], noise: Array, h: Any) -> bool:
+    """Take over what is better in the row; return whether something is."""
+    improved = False
+    for k in range(1, len(row)):
+        spread = np.maximum(np.abs(row[k] - row[k - 1]), np.abs(row[k] - last[k - 1]))
+        error = (spread + noise).astype(float)
+        better = error < best.error
+        if better.any():
+            improved = improved or bool((error[better] < 0.5 * best.error[better]).any())
+            best.value = np.where(better, row[k], best.value)
+            best.error = np.where(better, error, best.error)
+            best.step = float(h)
+    return improved
+
+
+@np.errstate(invalid="ignore")
+def _holds_between(slope: Slope, best: Estimate, exact: bool) -> bool:
+    """Return whether a step that is no power of two agrees: a periodic function may fool those."""
+    one = _half_to_the(0, exact)
+    at_step, _ = slope(one if exact else best.step)
+    between, noise = slope(one * 3 / 4 if exact else 0.7316 * best.step)
+    allowed = 2 * np.abs(at_step - best.value) + 16 * best.error + 4 * noise
+    close = np.abs(between - best.value) <= allowed + COARSE * np.abs(best.value)
+    return bool(np.all(close))
+
+
+@dataclass
+class Bracket:
+    """Bounds of the slopes on the left and on the right of a point."""
+
+    left: tuple[float, float]
+    right: tuple[float, float]
+
+    @property
+    def bends(self) -> bool:
+        """Whether the two sides differ beyond doubt: by more than curvature close by explains."""
+        gap = max(self.right[0] - self.left[1], self.left[0] - self.right[1])
+        return gap > BEND * max(map(abs, self.hull))
+
+    @property
+    def hull(self) -> tuple[float, float]:
+        """The bounds of both."""
+        return min(self.left[0], self.right[0]), max(self.left[1], self.right[1])
+
+
+def bracket(values: Array, steps: Array, here: float, noise: Array) -> tuple[float, float]:
+    """Return bounds of the slope at step 0 from values at steps of one sign, the smallest first.
+
+    Each value gives an interval, (value - here ± noise) / step. They are intersected until nothing
+    is left, where the function's curvature shows. The last rounding interval may then miss the
+    slope by as much as its own width, so the bounds are widened by that on both sides.
+    """
+    low, high = -np.inf, np.inf
+    for value, step, error in zip(values, steps, noise, strict=True):
+        if not np.isfinite(value):
+            break
+        middle, radius = (value - here) / step, error / abs(step)
+        if max(low, middle - radius) > min(high, middle + radius):
+            break
+        low, high = max(low, middle - radius), min(high, middle + radius)
+    width = high - low
+    return float(low - width), float(high + width)
+
+
+def noise_of(function: Function, step: float) -> Array:
+    """Return the noise of a function near step 0, from the third differences of close values.
+
+    Source: Moré & Wild (2011), Estimating computational noise.
+    """
+    values = np.array([function(i * step) for i in range(-3, 4)], float)
+    third = np.diff(values, 3, axis=0)
+    # The variance of a third difference is (6 choose 3) times that of a value.
+    return np.asarray(np.sqrt(np.mean(np.square(third), axis=0) / 20))

@@ -1,0 +1,144 @@
+"""What a check found, and how it is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..errors import MicrogridError
+
+SHOWN = 5
+
+
+class GradientError(MicrogridError, AssertionError):
+    """A gradient is not that of its function."""
+
+
+@dataclass
+class Failure:
+    """One slope that is wrong, or that could not be verified.
+
+    Attributes:
+        what: which slope: of which result, towards which input.
+        analytic: what the gradient says.
+        numerical: what the values say.
+        tolerance: how far the two may be apart.
+        step: at which the numerical slope is best.
+        kind: of the point: "smooth", "kink", "artifact" or "unverified".
+        why: what follows, as a sentence.
+    """
+
+    what: str
+    analytic: Any
+    numerical: Any
+    tolerance: float
+    step: float
+    kind: str
+    why: str = ""
+
+    def __str__(self) -> str:
+        numbers = f"the gradient gives {_number(self.analytic)}, the values {self.numerical!s}"
+        if not isinstance(self.numerical, str):
+            numbers = (
+                f"the gradient gives {_number(self.analytic)}, the values "
+                f"{_number(self.numerical)} ± {self.tolerance:.1e} (step {self.step:.1e})"
+            )
+        return f"{self.what}: {numbers}; {self.kind} point.{' ' + self.why if self.why else ''}"
+
+
+@dataclass
+class Bend:
+    """A direction along which the slopes on the two sides differ, or the gradient is neither's.
+
+    Attributes:
+        what: which result, along which direction.
+        analytic: what the gradient says.
+        left, right: the one-sided slopes.
+        kind: "kink" if the gradient lies between them, else "artifact"; "jump" if the value jumps.
+    """
+
+    what: str
+    analytic: Any
+    left: Any
+    right: Any
+    kind: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kind}: {self.what}: the gradient gives {_number(self.analytic)}; the slopes "
+            f"are {_number(self.left)} on the left and {_number(self.right)} on the right."
+        )
+
+
+@dataclass
+class Report:
+    """What a check of a gradient found.
+
+    Attributes:
+        mode: "selection check" or "black box", with the order and the dtype.
+        slopes: how many slopes were compared, of how many directions.
+        miss: the probability that directions miss a wrong Jacobian, 0 if all entries were compared.
+        worst: the largest error, as a share of what is tolerated.
+        failures: what is wrong; none if the gradient is right.
+        bends: kinks and artifacts at the point.
+        op: the first op whose own rule fails, with its call.
+        advice: what to do about the failures.
+        again: a call that runs the same check again.
+    """
+
+    mode: str
+    slopes: int = 0
+    directions: int = 0
+    miss: float = 0.0
+    worst: float = 0.0
+    failures: list[Failure] = field(default_factory=list)
+    bends: list[Bend] = field(default_factory=list)
+    op: str = ""
+    advice: str = ""
+    again: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the gradient is right."""
+        return not self.failures
+
+    @property
+    def kind(self) -> str:
+        """The kind of the point: "smooth", "kink", "artifact" or "jump"."""
+        kinds = {bend.kind for bend in self.bends}
+        return next((kind for kind in ("jump", "artifact", "kink") if kind in kinds), "smooth")
+
+    def __str__(self) -> str:
+        head = f"{self.mode}: {self.slopes} slopes along {self.directions} directions"
+        chance = f", a fault is missed with probability at most {self.miss:.0e}"
+        lines = [head + (chance if self.miss else ", every entry of the Jacobian") + "."]
+        if self.ok:
+            worst = f" The largest error is {self.worst:.2g} of what is tolerated."
+            lines.append(f"All agree; the point is {_with_article(self.kind)}." + worst)
+        else:
+            lines.append(f"{len(self.failures)} of them are wrong:")
+        lines += _some(self.failures)
+        if self.op:
+            lines.append(f"The rule that fails by itself: {self.op}.")
+        if self.advice:
+            lines.append(self.advice)
+        lines += _some(self.bends)
+        if self.again and not self.ok:
+            lines.append(f"To run it again: {self.again}")
+        return "\n".join(lines)
+
+
+def _some(items: list[Any]) -> list[str]:
+    shown = [f"  {item}" for item in items[:SHOWN]]
+    rest = len(items) - SHOWN
+    return shown + ([f"  ... and {rest} more."] if rest > 0 else [])
+
+
+def _number(x: Any) -> str:
+    return f"{float(x):.17g}" if isinstance(x, (float, np.floating)) else str(x)
+
+
+def _with_article(kind: str) -> str:
+    return {"smooth": "smooth", "kink": "a kink", "artifact": "an artifact", "jump": "a jump"}[kind]
