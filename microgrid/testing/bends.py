@@ -25,11 +25,9 @@ def bends_of(check: Check) -> list[Bend]:
     anywhere = check.rng.choice(INTEGERS, n).astype(check.subject.start.dtype)
     if _same(_choices_toward(check, anywhere), check.calls.choices):
         return []
-    directions = [anywhere]
-    if check.entrywise:
-        some = check.rng.permutation(n)[: DIRECTIONS - 1]
-        directions += [check.directions[i] for i in sorted(some)]
-    return [bend for v in directions for bend in _bends_along(check, v)]
+    some = check.rng.permutation(n)[:DIRECTIONS] if check.entrywise else []
+    along_axes = [bend for i in sorted(some) for bend in _bends_along(check, check.directions[i])]
+    return along_axes or _bends_along(check, anywhere)
 
 
 def _bends_along(check: Check, v: Array) -> list[Bend]:

@@ -29,6 +29,7 @@ SAFETY = 16  # the observed error of 800 nets never passed 1.7 of the estimate
 DRAWS = 4  # perturbed runs, of which the root mean square is taken
 
 UNEQUAL = "Held fast, the choices of the ops do not give the value: a wrong mask, or pieces."
+NOT_LINEAR = "The gradients of the results do not add up: a rule is not linear in g."
 UNVERIFIED = "The values are too coarse to tell, or the function is not smooth here."
 
 
@@ -48,14 +49,18 @@ class Check:
         self.atol, self.rtol = atol, rtol
         self.calls, self.results = recorded(subject)
         self.here = subject.values(self.results)
-        self._choose_directions()
         self.blind = any(_may_bend_unseen(op) for op, _, _ in self.calls.calls)
+        self._choose_directions()
         self.unit = 0 if subject.exact else unit_roundoff(DOUBLE)
 
     def _choose_directions(self) -> None:
         n, m = len(self.subject.start), len(self.here)
         self.entrywise = n * m <= ENTRIES and n <= INPUTS and m <= RESULTS
         self.directions = self._units(n) if self.entrywise else self._integers(n)
+        if self.entrywise and self.blind and n > 1:
+            # A slope towards each input may be right where the sum is not, as 1 and 1 at a tie.
+            ones = np.ones((1, n), self.directions.dtype)
+            self.directions = np.concatenate([self.directions, ones, self._integers(n)])
         self.upstream = self._units(m) if self.entrywise or m == 1 else self._integers(m)
         self.rows = self.noise = np.zeros(0)
 
@@ -163,7 +168,7 @@ class Check:
             why = f"It raised {type(error).__name__}: {error}"
             return [Failure("backward", "nothing", "?", 0, 0, "unverified", why)], np.inf
         self.noise, off_rows = self.rounding()
-        worst = 0.0
+        failures, worst = self._not_linear(off_rows), 0.0
         for v in self.directions:
             found = self.slopes(v)
             analytic = rows @ v
@@ -191,6 +196,33 @@ class Check:
                     )
                 )
         return failures, worst
+
+    def _not_linear(self, off_rows: Array) -> list[Failure]:
+        """Return where the gradient is no linear function of the one that comes in."""
+        weights = self.rng.choice(INTEGERS, len(self.upstream))
+        if not len(weights):
+            return []
+        whole = self.subject.gradient(self.results, weights @ self.upstream)
+        summed = weights @ self.rows
+        tolerance = 0 * np.abs(summed).astype(float)
+        if not self.subject.exact:
+            rounding = np.abs(weights) @ _root_mean_square(off_rows)
+            terms = np.abs(weights) @ np.abs(self.rows)
+            unit = unit_roundoff(self.subject.native)
+            tolerance = SAFETY * (rounding + unit * terms + smallest(self.subject.native))
+        fine = np.less_equal(np.abs(whole - summed), tolerance).astype(bool)
+        return [
+            Failure(
+                f"the slope of a weighted sum towards {self.subject.name(i)}",
+                whole[i],
+                summed[i],
+                float(tolerance[i]),
+                1.0,
+                "smooth",
+                NOT_LINEAR,
+            )
+            for i in map(int, np.flatnonzero(~fine))
+        ]
 
     def _tolerance(self, v: Array, rounding: Any, error: Array) -> Array:
         native, start = self.subject.native, np.abs(v).astype(float)
