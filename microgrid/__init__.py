@@ -13,6 +13,7 @@ from . import errors as errors
 from . import nn as nn
 from . import optim as optim
 from . import testing as testing
+from .anomaly import detect_anomaly as detect_anomaly
 from .backward import gradients as gradients
 from .core import Op as Op
 from .core import Tensor as Tensor

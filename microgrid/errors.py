@@ -42,3 +42,18 @@ class NonFiniteError(MicrogridError, FloatingPointError):
     """
 
     history: object = None
+
+
+class AnomalyError(NonFiniteError):
+    """Under `detect_anomaly`, an op or its rule was the first to give a nan or an infinity.
+
+    Attributes:
+        op: the name of the op; None if a gradient was given that was not finite.
+        filename: where the op was called: the file, lineno: the line's number, and text: the line.
+            They are None, None and "" if that is not known.
+    """
+
+    op: str | None = None
+    filename: str | None = None
+    lineno: int | None = None
+    text: str = ""
