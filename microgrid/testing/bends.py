@@ -6,6 +6,7 @@ those on the other side, the function has its two one-sided slopes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ def bends_of(check: Check) -> list[Bend]:
     anywhere = check.rng.choice(INTEGERS, n).astype(check.subject.start.dtype)
     if _same(_choices_toward(check, anywhere), check.calls.choices):
         return []
-    some = check.rng.permutation(n)[:DIRECTIONS] if check.entrywise else []
+    some: Sequence[int] = check.rng.permutation(n)[:DIRECTIONS] if check.entrywise else []
     along_axes = [bend for i in sorted(some) for bend in _bends_along(check, check.directions[i])]
     return along_axes or _bends_along(check, anywhere)
 

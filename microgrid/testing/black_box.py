@@ -18,7 +18,7 @@ from ..recording import Watcher
 from .differences import noise_of
 from .findings import Failure
 from .selection_check import DOUBLE, Check
-from .subject import Calls, Subject, unit_roundoff
+from .subject import Calls, Subject, smallest, unit_roundoff
 
 
 class ArrayFunction(Subject):
@@ -92,7 +92,7 @@ class BlackBoxCheck(Check):
         self.here = subject.value_at(subject.start)
         self.blind = True
         self._choose_directions()
-        self.unit = unit_roundoff(subject.native)
+        self.unit, self.grain = unit_roundoff(subject.native), smallest(subject.native)
 
     def _not_linear(self, off_rows: Array) -> list[Failure]:
         return []  # a Jacobian was given, and no rule

@@ -23,6 +23,8 @@ COLUMNS = 7  # of Neville's scheme: more gains nothing in double precision
 PATIENCE = 5  # halvings without an improvement
 HALVINGS = 60
 BEND = 1e-5  # relative difference of two slopes beyond which there is a kink between them
+CLOSER = 2.0**-10, 2.0**-20  # steps from which to look again
+DOUBT = 32  # times the errors of two estimates, by which they contradict each other
 COARSE = 1e-7  # an estimate with a larger relative error is looked at further
 
 Function = Callable[[float], Array]
@@ -39,27 +41,54 @@ class Estimate:
     kinks: Array
 
 
-def extrapolated(slope: Slope, exact: bool = False) -> Estimate:
+def derivative(slope: Slope, nearest: float, exact: bool = False) -> Estimate:
     """Return the limit of the central difference `slope(h)` for h to 0.
 
     The first step is 1: of a straight line any step gives the slope, a large one without rounding.
+    But from afar sqrt(x² + 10⁻²⁰) looks like |x|. So a look from nearby has to agree; where it does
+    not, the extrapolation starts over from there.
 
     Args:
         slope: of a step to (differences, their rounding errors); nan where they cannot be taken.
+        nearest: the smallest step that makes sense, for the look from nearby.
         exact: compute in Fractions, from values of type object.
     """
-    best, last = _nothing(slope(_half_to_the(0, exact))), list[Array]()
+    best = extrapolated(slope, 1, exact)
+    if exact:
+        return best
+    for step in (*CLOSER, nearest):
+        here, noise = slope(step)
+        if _contradicted(best, here, noise).any():
+            again = extrapolated(slope, step)
+            wrong = _contradicted(best, again.value, again.error)
+            best.value = np.where(wrong, again.value, best.value)
+            best.error = np.where(wrong, again.error, best.error)
+            best.step = again.step if wrong.any() else best.step
+    return best
+
+
+@np.errstate(invalid="ignore")
+def _contradicted(best: Estimate, value: Array, error: Array) -> Array:
+    margin = DOUBT * (best.error + error) + COARSE * np.maximum(np.abs(best.value), np.abs(value))
+    return np.asarray(~(np.abs(value - best.value) <= margin) & np.isfinite(value))
+
+
+def extrapolated(slope: Slope, first: float, exact: bool = False) -> Estimate:
+    """Return the limit of `slope(h)` for h to 0, from the step `first` on."""
+    start = _half_to_the(0, exact) * first
+    best, last = _nothing(slope(start)), list[Array]()
     waited = 0
     for halvings in range(HALVINGS):
-        h = _half_to_the(halvings, exact)
+        h = start * _half_to_the(halvings, exact)
         here, noise = slope(h)
         row = _neville_row(here, last)
         waited = 0 if _improve(best, row, last, noise, h) else waited + 1
-        last = row
-        settled = best.error <= 4 * noise + COARSE**2 * np.abs(best.value)
-        good = best.error <= COARSE * np.maximum(np.abs(best.value), 1)
+        last = row if np.isfinite(here.astype(float)).all() else []
+        known = np.isfinite(best.error)
+        settled = known & (best.error <= 4 * noise + COARSE**2 * np.abs(best.value))
+        good = known & (best.error <= COARSE * np.maximum(np.abs(best.value), 1))
         if settled.all() or (waited >= PATIENCE and good.all()):
-            if _holds_between(slope, best, exact):
+            if _holds_between(slope, best, start, exact):
                 break
             best, last = _nothing((here, noise)), []
     return best
@@ -103,11 +132,10 @@ def _improve(best: Estimate, row: list[Array], last: list[Array], noise: Array, 
 
 
 @np.errstate(invalid="ignore")
-def _holds_between(slope: Slope, best: Estimate, exact: bool) -> bool:
+def _holds_between(slope: Slope, best: Estimate, start: Any, exact: bool) -> bool:
     """Return whether a step that is no power of two agrees: a periodic function may fool those."""
-    one = _half_to_the(0, exact)
-    at_step, _ = slope(one if exact else best.step)
-    between, noise = slope(one * 3 / 4 if exact else 0.7316 * best.step)
+    at_step, _ = slope(start if exact else best.step)
+    between, noise = slope(start * 3 / 4 if exact else 0.7316 * best.step)
     allowed = 2 * np.abs(at_step - best.value) + 16 * best.error + 4 * noise
     close = np.abs(between - best.value) <= allowed + COARSE * np.abs(best.value)
     return bool(np.all(close))

@@ -17,15 +17,25 @@ from ..core import Op
 from ..record import BUILTIN
 from ..recording import Watcher
 from ..replay import PathError, Recorder, Replay
-from .differences import Bracket, Estimate, Slope, bracket, extrapolated
+from .differences import Bracket, Estimate, Slope, bracket, derivative
 from .findings import Failure
-from .subject import PERTURBATION, Continued, Perturbed, Subject, recorded, smallest, unit_roundoff
+from .subject import (
+    PERTURBATION,
+    Continued,
+    Perturbed,
+    Subject,
+    coarser,
+    recorded,
+    smallest,
+    unit_roundoff,
+)
 
 ENTRIES, INPUTS, RESULTS = 4096, 512, 256  # up to which a Jacobian is compared by entries
 DIRECTIONS = 10
 INTEGERS = tuple(i for i in range(-8, 9) if i)  # of random directions: small, to stay exact
 DOUBLE = np.dtype(float)
 SAFETY = 16  # the observed error of 800 nets never passed 1.7 of the estimate
+LOST = 1e-3  # share of a step by which rounding may change it
 DRAWS = 4  # perturbed runs, of which the root mean square is taken
 
 UNEQUAL = "Held fast, the choices of the ops do not give the value: a wrong mask, or pieces."
@@ -48,10 +58,12 @@ class Check:
         self.subject, self.rng = subject, rng
         self.atol, self.rtol = atol, rtol
         self.calls, self.results = recorded(subject)
+        subject.native = coarser(subject.native, self.calls.coarsest)
         self.here = subject.values(self.results)
         self.blind = any(_may_bend_unseen(op) for op, _, _ in self.calls.calls)
         self._choose_directions()
         self.unit = 0 if subject.exact else unit_roundoff(DOUBLE)
+        self.grain = smallest(DOUBLE)
 
     def _choose_directions(self) -> None:
         n, m = len(self.subject.start), len(self.here)
@@ -125,9 +137,14 @@ class Check:
             ahead, behind = self.reach(start + h * v), self.reach(start - h * v)
             high, low = self._or_nan_at(ahead, choices), self._or_nan_at(behind, choices)
             excess = (ahead - behind) - 2 * h * v
-            difference = (high - low - self.rows @ excess) / (2 * h)
-            noise = (self.noise + 2 * unit * (np.abs(high) + np.abs(low))) / h
-            return np.asarray(difference), np.asarray(noise)
+            difference = np.asarray((high - low - self.rows @ excess) / (2 * h))
+            if not unit:
+                return difference, np.zeros(difference.shape)
+            missed = np.abs(self.rows) @ np.abs(excess)
+            rounding = 2 * unit * (np.abs(high) + np.abs(low)) + 16 * self.grain
+            noise = np.asarray((self.noise + rounding + missed) / h)
+            lost = np.abs(excess).max(initial=0) > LOST * h * np.abs(v).max(initial=0)
+            return np.where(lost, np.nan, difference), noise
 
         return slope
 
@@ -146,7 +163,9 @@ class Check:
         ]
         off_values = np.array([there - values for there, _ in drawn]) / PERTURBATION
         off_rows = np.array([there - rows for _, there in drawn]) / PERTURBATION
-        noise = _root_mean_square(off_values) * unit_roundoff(DOUBLE)
+        # The function may cast to something coarser than double by itself.
+        self.unit, self.grain = unit_roundoff(whole.coarsest), smallest(whole.coarsest)
+        noise = _root_mean_square(off_values) * self.unit
         return noise, off_rows * unit_roundoff(subject.native)
 
     def _or_nan_at(self, point: Array, choices: Recorder | None = None) -> Array:
@@ -159,7 +178,7 @@ class Check:
 
     def compare(self) -> tuple[list[Failure], float]:
         """Return the slopes that are wrong, and the largest error as a share of the tolerance."""
-        failures = self._values_differ()
+        failures = self._values_differ() if len(self.subject.start) else []
         if failures:
             return failures, np.inf
         try:
@@ -266,7 +285,9 @@ class Check:
 
     def slopes(self, v: Array, choices: Recorder | None = None) -> Estimate:
         """Return the slopes along v that the values give, with the choices held fast."""
-        found = extrapolated(self.central(v, choices), self.subject.exact)
+        sizes = np.abs(self.subject.start).astype(float)
+        nearest = 2.0**-8 * sizes[sizes > 0].min(initial=2.0**-20)
+        found = derivative(self.central(v, choices), float(nearest), self.subject.exact)
         return self._with_unseen_kinks(v, found) if self.blind else found
 
     def _with_unseen_kinks(self, v: Array, found: Estimate) -> Estimate:

@@ -18,18 +18,21 @@ PERTURBATION = 2.0**-30  # far above rounding, and its square far below
 
 
 class Calls(Recorder):
-    """Notes the choices, and all calls of ops with their arrays."""
+    """Notes the choices, all calls of ops with their arrays, and the coarsest dtype of a result."""
 
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[tuple[Op, list[Array], dict[str, Any]]] = []
+        self.coarsest: np.dtype[Any] = np.dtype(np.float64)
 
     def run(
         self, op: Op, inputs: tuple[Tensor, ...], arrays: list[Array], params: dict[str, Any]
     ) -> Array:
         """Return the op's value, having noted the call."""
         self.calls.append((op, list(arrays), params))
-        return super().run(op, inputs, arrays, params)
+        data = super().run(op, inputs, arrays, params)
+        self.coarsest = coarser(self.coarsest, data.dtype)
+        return data
 
 
 class Continued(Recorder):
@@ -40,15 +43,19 @@ class Continued(Recorder):
         self._replay = Replay(recorder)
         self._left = len(recorder.choices)
         self.choices = list(recorder.choices)
+        self.coarsest: np.dtype[Any] = np.dtype(np.float64)
 
     def run(
         self, op: Op, inputs: tuple[Tensor, ...], arrays: list[Array], params: dict[str, Any]
     ) -> Array:
         """Return the op's value by the choice that was recorded, or by a new one."""
         if op.selection is None or not self._left:
-            return super().run(op, inputs, arrays, params)
-        self._left -= 1
-        return self._replay.run(op, inputs, arrays, params)
+            data = super().run(op, inputs, arrays, params)
+        else:
+            self._left -= 1
+            data = self._replay.run(op, inputs, arrays, params)
+        self.coarsest = coarser(self.coarsest, data.dtype)
+        return data
 
 
 class Perturbed(Replay):
@@ -178,6 +185,11 @@ class Subject:
                 )
             position -= size
         return "no result"
+
+
+def coarser(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the one of two dtypes with the larger rounding errors; only floats have any."""
+    return b if b.kind == "f" and unit_roundoff(b) > unit_roundoff(a) else a
 
 
 def unit_roundoff(dtype: np.dtype[Any]) -> float:
