@@ -65,8 +65,17 @@ def describe(array: Array) -> str:
     """
     if not array.ndim:
         return word(float(array))
-    masks = {"nan": np.isnan(array), "inf": np.isposinf(array), "-inf": np.isneginf(array)}
-    counts = {kind: int(np.count_nonzero(mask)) for kind, mask in masks.items()}
-    found = " and ".join(f"{kind} in {count}" for kind, count in counts.items() if count)
+    found = " and ".join(f"{kind} in {count}" for kind, count in kinds(array).items())
     elements = "element" if array.size == 1 else "elements"
     return f"{found} of {array.size} {elements}, the first at {first_place(array)}"
+
+
+def kinds(array: Array) -> dict[str, int]:
+    """Return how many elements are nan, inf and -inf, of the kinds that there are.
+
+    >>> kinds(np.array([1.0, np.nan, -np.inf, np.nan]))
+    {'nan': 2, '-inf': 1}
+    """
+    masks = {"nan": np.isnan(array), "inf": np.isposinf(array), "-inf": np.isneginf(array)}
+    counts = {kind: int(np.count_nonzero(mask)) for kind, mask in masks.items()}
+    return {kind: count for kind, count in counts.items() if count}
