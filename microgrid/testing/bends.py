@@ -6,7 +6,6 @@ those on the other side, the function has its two one-sided slopes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ def bends_of(check: Check) -> list[Bend]:
     anywhere = check.rng.choice(INTEGERS, n).astype(check.subject.start.dtype)
     if _same(_choices_toward(check, anywhere), check.calls.choices):
         return []
-    some: Sequence[int] = check.rng.permutation(n)[:DIRECTIONS] if check.entrywise else []
+    some = check.rng.permutation(n)[: DIRECTIONS if check.entrywise else 0]
     along_axes = [bend for i in sorted(some) for bend in _bends_along(check, check.directions[i])]
     return along_axes or _bends_along(check, anywhere)
 

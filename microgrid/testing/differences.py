@@ -11,6 +11,7 @@ Sources: Ridders (1982), Accurate computation of F'(x) and F'(x)F''(x); Neville'
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -53,6 +54,7 @@ def derivative(slope: Slope, nearest: float, exact: bool = False) -> Estimate:
         nearest: the smallest step that makes sense, for the look from nearby.
         exact: compute in Fractions, from values of type object.
     """
+    slope = functools.cache(slope)
     best = extrapolated(slope, 1, exact)
     if exact:
         return best
@@ -160,22 +162,23 @@ class Bracket:
         return min(self.left[0], self.right[0]), max(self.left[1], self.right[1])
 
 
+@np.errstate(all="ignore")
 def bracket(values: Array, steps: Array, here: float, noise: Array) -> tuple[float, float]:
     """Return bounds of the slope at step 0 from values at steps of one sign, the smallest first.
 
     Each value gives an interval, (value - here ± noise) / step. They are intersected until nothing
-    is left, where the function's curvature shows. The last rounding interval may then miss the
-    slope by as much as its own width, so the bounds are widened by that on both sides.
+    is left, where the function's curvature shows. The last interval may then miss the slope by as
+    much as its own width, and the first by what the slope changes up to the second: the bounds are
+    widened by both.
     """
+    slopes, radii = (values - here) / steps, noise / np.abs(steps)
     low, high = -np.inf, np.inf
-    for value, step, error in zip(values, steps, noise, strict=True):
-        if not np.isfinite(value):
-            break
-        middle, radius = (value - here) / step, error / abs(step)
-        if max(low, middle - radius) > min(high, middle + radius):
+    for middle, radius in zip(slopes, radii, strict=True):
+        if not max(low, middle - radius) <= min(high, middle + radius):
             break
         low, high = max(low, middle - radius), min(high, middle + radius)
-    width = high - low
+    changes = np.abs(np.diff(slopes)) + radii[1:]
+    width = high - low + 2 * np.nanmin(changes, initial=np.inf)
     return float(low - width), float(high + width)
 
 

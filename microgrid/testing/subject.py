@@ -76,8 +76,8 @@ class Perturbed(Replay):
         return super().run(op, inputs, [self._off(a) for a in arrays], params)
 
     def _off(self, array: Array) -> Array:
-        if array.dtype.kind != "f":
-            return array
+        if array.dtype.kind != "f" or (array.ndim == 0 and float(array).is_integer()):
+            return array  # a number such as the 2 of x**2 is exact
         share = self._rng.choice([-PERTURBATION, PERTURBATION], array.shape)
         return np.asarray(array * (1 + share), array.dtype)
 
