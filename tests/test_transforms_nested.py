@@ -147,6 +147,19 @@ def test_under_no_grad_derivatives_are_computed_and_have_no_graph() -> None:
     assert pullback(1.0) == (12,)
 
 
+def test_a_pullback_keeps_to_where_it_was_made_and_to_where_it_is_called() -> None:
+    x, u = leaf(3.0), leaf(1.0)
+    with mg.no_grad():
+        _, pullback = mg.vjp(mg.square, x)
+    pullback(u)[0].backward()
+    assert (x.grad, u.grad) == (None, 6)
+    _, pullback = mg.vjp(mg.square, x)
+    with mg.no_grad():
+        assert not pullback(u)[0].requires_grad
+    pullback(u)[0].backward()
+    assert x.grad == 2
+
+
 def test_gradient_penalty_reaches_the_parameters() -> None:
     """The gradient of |d/dx wᵀtanh(x)|² by w is 2 w sech⁴ x, also where x is an array."""
     w = leaf([1.0, -2.0])
@@ -207,6 +220,7 @@ def test_jacobian_and_hessian_of_nested_arguments_are_nested_likewise() -> None:
 def test_a_result_that_is_returned_twice_counts_twice() -> None:
     assert mg.vjp(lambda x: (x, x, x * x), 3.0)[1]((1.0, 10.0, 100.0)) == (611,)
     assert mg.jvp(lambda x: (x, x), (3.0,), (2.0,))[1] == (2, 2)
+    assert mg.vjp(lambda x: (x, x), 3.0)[1]((1e308, 1e308)) == (np.inf,)  # without a warning
     x = leaf(3.0)
     u = leaf(1.0)
     slope = mg.vjp(lambda x: (x, x), x)[1]((u, u))[0]
@@ -247,6 +261,9 @@ def test_dtypes_are_those_of_the_arguments() -> None:
     assert mg.hessian(f)(x).dtype == np.float32
     assert mg.hvp(f, (x,), (x.astype(float),)).dtype == np.float32
     assert mg.jvp(f, (x,), ([1.0, 2.0],))[1].dtype == np.float32
+    t = mg.tensor([1.0, 2.0])
+    assert mg.jvp(lambda x: x, (x,), (t,))[1].dtype == np.float32
+    assert mg.vjp(lambda x: x, x)[1](t)[0].dtype == np.float32
     wide = np.arange(1.0, 7.0).reshape(3, 2)
     assert mg.jacobian(lambda x: x @ wide.T[:, :1])(x).dtype == np.float32  # by rows
     assert mg.jacobian(lambda x: wide @ x)(x).dtype == np.float32  # by columns
