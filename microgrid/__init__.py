@@ -26,6 +26,7 @@ from .creation import zeros as zeros
 from .creation import zeros_like as zeros_like
 from .diagrams import to_dot as to_dot
 from .diagrams import to_mermaid as to_mermaid
+from .directional import directional_derivative as directional_derivative
 from .explanation import explain as explain
 from .nn.losses import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
 from .nn.losses import cross_entropy as cross_entropy

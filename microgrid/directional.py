@@ -12,19 +12,90 @@ Nesterov (2005), Lexicographic differentiation of nonsmooth functions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from .arrays import Array
+from .arrays import Array, exact
 from .backward import gradients
-from .core import Op, Tensor
+from .core import Op, Tensor, wrap
+from .linearise import Linearised, filled_like, seed_for, unwrapped
+from .nested import Structure
 from .recording import Watcher, enable_grad
 from .selection import Moving
 
 Tangents = tuple[Array, ...]
+
+SPREAD = 2**20  # of the integers that break what a direction leaves tied; in halves 1000
+
+
+def directional_derivative(f: Callable[..., Any], x: Any, v: Any) -> Any:
+    """Return how fast f changes as x starts to move along v: exactly, at kinks too.
+
+    It is the one-sided derivative, the limit of (f(x + h * v) - f(x)) / h for h falling to 0. At a
+    kink that is no linear function of v: the derivative of |x| at 0 is |v|.
+
+    Args:
+        f: takes x, returns a Tensor, or a dict, list or tuple of Tensors.
+        x: a number, an array, a Tensor, a Module, or a dict, list or tuple of these.
+        v: of the same structure and shapes.
+
+    Returns:
+        In the structure of f's result: Tensors, or arrays if x and v hold only arrays and numbers.
+        They have no graph. Where f jumps, it is the derivative of the piece that v leads into.
+
+    Raises:
+        GraphError: f's result is no Tensor.
+        ShapeError: v does not fit x.
+
+    Ties are told from rounding exactly, so give numbers that are computed with exactly where that
+    matters: integers, halves and quarters in floats, or Fractions.
+
+    >>> from microgrid import absolute, relu
+    >>> directional_derivative(relu, 0.0, 1.0), directional_derivative(relu, 0.0, -1.0)
+    (np.float64(1.0), np.float64(0.0))
+    >>> directional_derivative(lambda x: relu(x) - relu(-x), 0.0, -2.0)
+    np.float64(-2.0)
+    """
+    who = "directional_derivative"
+    with Toward() as toward:
+
+        def prepare(point: Linearised) -> None:
+            (argument,) = point.arguments
+            toward.send_all(who, point.variables, argument.matched(who, v, "v", "x"))
+
+        point = Linearised(who, f, (x,), {}, 0, prepare=prepare)
+        found = [wrap(toward.along_first(y)) for y in point.results]
+    plain = not any(isinstance(leaf.value, Tensor) for leaf in Structure([x, v]).leaves(""))
+    return point.like_result([unwrapped(t) if plain else t for t in found])
+
+
+def gradient_toward(
+    who: str,
+    f: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    argnums: int | Sequence[int],
+    has_aux: bool,
+    direction: Any,
+) -> tuple[Linearised, list[Tensor]]:
+    """Return f at its arguments, and the gradient of the pieces that the direction leads into."""
+    with Toward() as toward:
+
+        def prepare(point: Linearised) -> None:
+            given = (direction,) if len(point.arguments) == 1 else direction
+            if isinstance(argnums, Sequence):
+                given = direction
+            argument = Structure([part.tree for part in point.arguments])
+            columns = argument.matched(who, given, "toward", "the arguments")
+            toward.send_all(who, point.variables, columns)
+
+        point = Linearised(who, f, args, kwargs, argnums, has_aux, prepare)
+        seed = wrap(filled_like(point.single(who), 1))
+        found = point.way.carry([seed], record=True)
+    return point, found if point.joined else [g.detach() for g in found]
 
 
 class Toward(Watcher):
@@ -44,6 +115,22 @@ class Toward(Watcher):
     def send(self, x: Tensor, *tangents: Array) -> None:
         """Let x move along the first of the tangents, and along the next where that ties."""
         self._known[x] = tangents
+
+    def send_all(self, who: str, variables: Sequence[Tensor], given: Iterable[Any]) -> None:
+        """Let the variables move along what is given, and along integers where that ties."""
+        rng = np.random.default_rng(0)
+        for x, direction in zip(variables, given, strict=True):
+            spread = SPREAD if x.dtype != np.float16 else 1000
+            generic = rng.integers(1, spread, x.shape) * rng.choice([-1, 1], x.shape)
+            if x.dtype.hasobject:
+                generic = np.frompyfunc(exact, 1, 1)(generic)
+            first = seed_for(who, direction, x)._data
+            self.send(x, first, np.asarray(generic).astype(x.dtype))
+
+    def along_first(self, y: Tensor) -> Array:
+        """Return how fast y moves along the direction itself."""
+        tangents = self.tangents(y)
+        return np.array(tangents[0], y.dtype) if tangents else filled_like(y, 0)
 
     def run(
         self, op: Op, inputs: tuple[Tensor, ...], arrays: list[Array], params: dict[str, Any]

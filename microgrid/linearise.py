@@ -96,7 +96,9 @@ class Linearised:
     Attributes:
         result: what the function returned, of this `structure`; `results` are its Tensors.
         more: what it returned besides, if it was to return a pair.
-        variables: the Tensors by which it can be differentiated.
+        arguments: those by which it is differentiated, as structures.
+        variables: the Tensors by which it can be differentiated. `prepare` is called when they are
+            known, before f is.
         way: from the results back to them.
         joined: whether something that requires a gradient took part. Then what is computed here
             gets a graph that leads there.
@@ -110,22 +112,25 @@ class Linearised:
         kwargs: dict[str, Any],
         argnums: int | Sequence[int],
         has_aux: bool = False,
+        prepare: Callable[[Linearised], None] | None = None,
     ) -> None:
         places = _places(who, argnums, len(args))
         self.who, self._one = who, _is_one(argnums)
-        self._arguments = [Structure(args[i]) for i in places]
-        named = zip(self._arguments, places, strict=True)
+        self.arguments = [Structure(args[i]) for i in places]
+        named = zip(self.arguments, places, strict=True)
         self._leaves = [leaf for given, i in named for leaf in given.leaves(f"argument {i}")]
         recording = is_grad_enabled()
         with enable_grad():
             self.variables = _variables(who, self._leaves, recording)
             values = iter(self.variables)
             inner = list(args)
-            for i, given in zip(places, self._arguments, strict=True):
+            for i, given in zip(places, self.arguments, strict=True):
                 inner[i] = given.filled(values, keep_modules=True)
             # What is older was not computed by f and is a constant to it, even if parameters of a
             # Module took part, by which f is differentiated as they are.
             self._start = next_serial()
+            if prepare is not None:
+                prepare(self)
             self.result = f(*inner, **kwargs)
         self.more = None
         if has_aux:
@@ -157,6 +162,25 @@ class Linearised:
         """Return whether what is computed from the seeds gets a graph."""
         return is_grad_enabled() and (self.joined or any(v.requires_grad for v in seeds))
 
+    def single(self, who: str) -> Tensor:
+        """Return the result if it is one number.
+
+        Raises:
+            GraphError: it is none.
+        """
+        y = self.result
+        if not isinstance(y, Tensor):
+            raise GraphError(
+                f"{who}: the function returned a {type(y).__name__}; it needs a Tensor of one "
+                "element. For several results use jacobian() or vjp()."
+            )
+        if y.size != 1:
+            raise GraphError(
+                f"{who}: the function returned a Tensor of shape {y.shape}; it needs one element. "
+                "Reduce it with sum() or mean(), or use jacobian()."
+            )
+        return y
+
     # --- as they were given ----------------------------------------------------------------------
 
     def value(self) -> Any:
@@ -174,7 +198,7 @@ class Linearised:
         """
         pairs = zip(values, self._leaves, strict=True)
         found = (x if isinstance(leaf.value, Tensor) else unwrapped(x) for x, leaf in pairs)
-        mirrored = [given.filled(found) for given in self._arguments]
+        mirrored = [given.filled(found) for given in self.arguments]
         return mirrored[0] if self._one else tuple(mirrored)
 
     def like_result(self, values: Sequence[Any]) -> Any:

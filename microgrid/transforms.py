@@ -19,7 +19,7 @@ import numpy as np
 
 from .arrays import exact
 from .core import Tensor, wrap
-from .errors import GraphError
+from .directional import gradient_toward
 from .linearise import Linearised, Way, filled_like, seed_for, unwrapped
 from .nested import Structure
 from .ops import stack
@@ -54,13 +54,20 @@ def value_and_grad(
 
 
 def grad(
-    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+    f: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    toward: Any = None,
+    has_aux: bool = False,
 ) -> Callable[..., Any]:
     """Return the function that gives f's gradient; nest it for higher orders.
 
     Args:
         f: returns a Tensor of one element.
         argnums: the place of the argument to differentiate by, or several places.
+        toward: a direction, of the structure and shapes of the argument (a tuple of these if there
+            are several places). At a kink the gradient is then that of the piece that comes next on
+            the way along it: always a limit of gradients nearby, where the convention of each op
+            may give none. It costs tangents where values tie.
         has_aux: f returns a pair (value, aux), of which aux is handed out as it is.
 
     Returns:
@@ -70,13 +77,20 @@ def grad(
     Raises:
         GraphError: f's result is no Tensor, or has not one element.
         IndexError: there is no argument at a place of `argnums`.
+        ShapeError: `toward` does not fit the argument.
         TypeError: f does not return a pair although `has_aux`.
+
+    Source, of `toward`: Kakade & Lee (2018).
 
     >>> cube = lambda x: x**3
     >>> grad(cube)(3.0), grad(grad(cube))(3.0)
     (np.float64(27.0), np.float64(18.0))
+    >>> from microgrid import relu
+    >>> zigzag = lambda x: relu(x) - relu(-x)  # which is x
+    >>> grad(zigzag)(0.0), grad(zigzag, toward=1.0)(0.0)
+    (np.float64(0.0), np.float64(1.0))
     """
-    evaluated = _evaluated("grad", f, argnums, has_aux)
+    evaluated = _evaluated("grad", f, argnums, has_aux, toward)
 
     @functools.wraps(f)
     def derivative(*args: Any, **kwargs: Any) -> Any:
@@ -231,12 +245,19 @@ def hvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
 
 
 def _evaluated(
-    who: str, f: Callable[..., Any], argnums: int | Sequence[int], has_aux: bool
+    who: str,
+    f: Callable[..., Any],
+    argnums: int | Sequence[int],
+    has_aux: bool,
+    toward: Any = None,
 ) -> Callable[..., tuple[Any, Any]]:
     @functools.wraps(f)
     def evaluated(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        point = Linearised(who, f, args, kwargs, argnums, has_aux)
-        found = point.way.carry([_one(who, point)], point.joined)
+        if toward is None:
+            point = Linearised(who, f, args, kwargs, argnums, has_aux)
+            found = point.way.carry([_one(who, point)], point.joined)
+        else:
+            point, found = gradient_toward(who, f, args, kwargs, argnums, has_aux, toward)
         value = (point.value(), point.aux()) if has_aux else point.value()
         return value, point.like_arguments(found)
 
@@ -245,18 +266,7 @@ def _evaluated(
 
 def _one(who: str, point: Linearised) -> Tensor:
     """Return the gradient of the result by itself, if it is one number."""
-    y = point.result
-    if not isinstance(y, Tensor):
-        raise GraphError(
-            f"{who}: the function returned a {type(y).__name__}; it needs a Tensor of one element. "
-            "For several results use jacobian() or vjp()."
-        )
-    if y.size != 1:
-        raise GraphError(
-            f"{who}: the function returned a Tensor of shape {y.shape}; it needs one element. "
-            "Reduce it with sum() or mean(), or use jacobian()."
-        )
-    return wrap(filled_like(y, 1))
+    return wrap(filled_like(point.single(who), 1))
 
 
 # --- along given directions ----------------------------------------------------------------------

@@ -23,7 +23,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = [
     "errors", "arrays", "signatures", "pieces", "selection", "record", "recording", "operators",
     "core", "backward", "finite", "places", "anomaly",
-    "replay", "ops", "creation", "protocols", "nested", "linearise", "transforms", "directional",
+    "replay", "ops", "creation", "protocols", "nested", "linearise", "directional", "transforms",
     "compiler", "nn", "nodes", "explanation", "diagrams",
     "optim", "data", "datasets", "train", "testing", "plot",
 ]  # fmt: skip

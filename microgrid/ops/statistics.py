@@ -109,13 +109,20 @@ def _unit(x: Moving, axis: Axes) -> tuple[Array, Array]:
 
     Where the length is 0 that is the direction in which x goes, and 0 if it stays.
     """
-    length = _euclid(x.value, axis=axis, keepdims=True)
-    zero = np.equal(length, 0)
-    unit = unit_vector.kernel(x.value, length, axis=axis)
-    if zero.any():
-        for tangent in reversed(x.tangents):
-            step = _euclid(tangent, axis=axis, keepdims=True)
-            unit = np.where(zero & (step > 0), unit_vector.kernel(tangent, step, axis=axis), unit)
+    length = Moving(
+        _euclid(x.value, axis=axis, keepdims=True),
+        lambda: tuple(_euclid(v, axis=axis, keepdims=True) for v in x.tangents),
+    )
+    return _over_length(x, length, axis)
+
+
+def _over_length(x: Moving, length: Moving, axis: Axes) -> tuple[Array, Array]:
+    zero = np.equal(length.value, 0)
+    ratio_of = unit_vector.kernel
+    unit = ratio_of(x.value, length.value, axis=axis)
+    if zero.any():  # the limit of the ratio of two that start at 0
+        for step, growth in reversed(list(zip(x.tangents, length.tangents, strict=False))):
+            unit = np.where(zero & (growth != 0), ratio_of(step, growth, axis=axis), unit)
     return zero, unit
 
 
@@ -151,7 +158,7 @@ unit_vector: Op = Op(
     reference=lambda x, length, axis: x / np.where(length == 0, np.inf, length),
     formula="x / length",
     selection=Selection(
-        choose=lambda x, length, axis: _unit(x, axis),
+        choose=lambda x, length, axis: _over_length(x, length, axis),
         piece=lambda chosen, x, length, axis: np.where(
             chosen[0], chosen[1], unit_vector.kernel(x, length, axis=axis)
         ),
