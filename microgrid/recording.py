@@ -35,6 +35,10 @@ class Watcher:
         self._token: Token[Watcher | None] | None = None
 
     def __enter__(self) -> Any:
+        if self._token is not None:
+            raise RuntimeError(
+                f"{type(self).__name__}: it is watching already; make another for the inner block."
+            )
         self._outer = watching.get()
         self._token = watching.set(self)
         watchers.append(self)
@@ -44,6 +48,7 @@ class Watcher:
         watchers.remove(self)
         if self._token is not None:
             watching.reset(self._token)
+            self._token = None
 
     def run(
         self, op: Op, inputs: tuple[Tensor, ...], arrays: list[Array], params: dict[str, Any]

@@ -87,7 +87,7 @@ class BlackBoxCheck(Check):
         self, subject: ArrayFunction, rng: np.random.Generator, eps: float, atol: float, rtol: float
     ) -> None:
         self.subject, self.rng, self.eps = subject, rng, eps
-        self.atol, self.rtol = atol, rtol
+        self.atol, self.rtol, self.exact = atol, rtol, False
         self.calls = Calls()
         self.here = subject.value_at(subject.start)
         self.blind = True

@@ -31,6 +31,7 @@ def gradcheck(
     order: int = 1,
     rng: np.random.Generator | int | None = None,
     gradient: Callable[..., Any] | None = None,
+    exact: bool = False,
 ) -> bool:
     """Return whether the gradient of a function is right: at kinks too, and exactly there.
 
@@ -53,6 +54,8 @@ def gradcheck(
         rng: None, a seed or a generator, for the directions.
         gradient: of a black box. `func` then takes arrays; `gradient` takes the same and returns
             what is claimed: for each array its gradient, or the Jacobian if the result has a shape.
+        exact: ask for equality of floats, too. On piecewise-linear functions of small dyadic
+            numbers (multiples of 1/2, 1/4, ...) nothing is rounded.
 
     Raises:
         GradientError: the gradient is wrong or cannot be verified, and `raise_exception` is set.
@@ -70,7 +73,7 @@ def gradcheck(
     """
     found = report(
         func, inputs, eps=eps, atol=atol, rtol=rtol, kinks=kinks, order=order, rng=rng,
-        gradient=gradient,
+        gradient=gradient, exact=exact,
     )  # fmt: skip
     if raise_exception and not found.ok:
         raise GradientError(f"gradcheck: {found}")
@@ -122,6 +125,7 @@ def report(
     order: int = 1,
     rng: np.random.Generator | int | None = None,
     gradient: Callable[..., Any] | None = None,
+    exact: bool = False,
 ) -> Report:
     """Return all that `gradcheck` finds: failures, and the kinks and artifacts at the point.
 
@@ -141,7 +145,7 @@ def report(
     for number in range(1, order + 1):
         if number > 1:
             slopes, extended = slopes_of(slopes, extended, np.random.default_rng(seed))
-        found = _report_on(slopes, extended, seed, atol, rtol, kinks, number)
+        found = _report_on(slopes, extended, seed, atol, rtol, kinks, number, exact)
         if not found.ok:
             break
     found.again = again(func, given, seed, f", order={order}" if order > 1 else "")
@@ -158,12 +162,13 @@ def _report_on(
     rtol: float,
     kinks: str,
     order: int,
+    exact: bool = False,
 ) -> Report:
     _check_inputs(inputs)
     subject = Subject(func, inputs)
-    check = Check(subject, np.random.default_rng(seed), atol, rtol)
+    check = Check(subject, np.random.default_rng(seed), atol, rtol, exact)
     failures, worst = check.compare()
-    arithmetic = "exact" if subject.exact else str(subject.native)
+    arithmetic = "exact" if subject.exact else f"{subject.native}{', exact' if exact else ''}"
     found = _summary(f"selection check of order {order}, {arithmetic}", check, failures, worst)
     if failures:
         found.advice = advice(func, inputs, subject, seed)
