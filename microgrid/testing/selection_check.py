@@ -226,8 +226,8 @@ class Check:
         return failures, float(shares.max(initial=0.0))
 
     def _tolerance(self, v: Array, error: Array) -> Array:
-        if self.exact:
-            return np.zeros(len(self.rows))
+        if self.exact:  # of Fractions the limit itself is exact, unless there are divisions
+            return SAFETY * error if self.subject.exact else np.zeros(len(self.rows))
         native, sizes = self.subject.native, np.abs(v).astype(float)
         terms = np.abs(self.rows).astype(float) @ sizes * unit_roundoff(native)
         rounding = _root_mean_square(self.off_rows @ v)
