@@ -82,6 +82,8 @@ class Report:
         miss: the probability that directions miss a wrong Jacobian, 0 if all entries were compared.
         worst: the largest error, as a share of what is tolerated.
         failures: what is wrong; none if the gradient is right.
+        order: the power of the step with which what is left after the linear part falls: 2 or more,
+            and inf if nothing rises above rounding, or if it was not measured.
         bends: kinks and artifacts at the point.
         op: the first op whose own rule fails, with its call.
         advice: what to do about the failures.
@@ -95,6 +97,7 @@ class Report:
     worst: float = 0.0
     failures: list[Failure] = field(default_factory=list)
     bends: list[Bend] = field(default_factory=list)
+    order: float = float("inf")
     op: str = ""
     advice: str = ""
     again: str = ""

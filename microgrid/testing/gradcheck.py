@@ -15,6 +15,7 @@ from .findings import Failure, GradientError, Report
 from .orders import listed, slopes_of
 from .selection_check import Check
 from .subject import Subject
+from .taylor import is_linear, remainder_orders
 
 KINKS = ("verify", "strict", "ignore")
 
@@ -170,7 +171,11 @@ def _report_on(
     failures, worst = check.compare()
     arithmetic = "exact" if subject.exact else f"{subject.native}{', exact' if exact else ''}"
     found = _summary(f"selection check of order {order}, {arithmetic}", check, failures, worst)
-    if failures:
+    if not failures and not subject.exact and not check.blind:
+        orders = remainder_orders(check)
+        found.order = float(orders.min(initial=np.inf))
+        found.failures = [_linear_remainder(order) for order in orders if is_linear(order)]
+    if found.failures:
         found.advice = advice(func, inputs, subject, seed)
     elif kinks != "ignore":
         found.bends = bends_of(check)
@@ -188,6 +193,12 @@ def _report_on_black_box(
     found = _summary(f"black box, {subject.native}", check, failures, worst)
     found.again = again(func, inputs, seed, ", gradient=...")
     return found
+
+
+def _linear_remainder(order: float) -> Failure:
+    what = "the slope of a result along a random direction of all inputs"
+    why = f"What is left after the linear part falls as the step to the power {order:.2f}, not 2."
+    return Failure(what, "a linear part", "another", 0, 0, "smooth", why)
 
 
 def _summary(mode: str, check: Check, failures: list[Failure], worst: float) -> Report:

@@ -140,7 +140,7 @@ class Check:
 
         def slope(h: Any) -> tuple[Array, Array]:
             ahead, behind = self.reach(start + h * v), self.reach(start - h * v)
-            high, low = self._or_nan_at(ahead, choices), self._or_nan_at(behind, choices)
+            high, low = self.value_or_nan(ahead, choices), self.value_or_nan(behind, choices)
             excess = (ahead - behind) - 2 * h * v
             difference = np.asarray((high - low - self.rows @ excess) / (2 * h))
             if not unit:
@@ -174,7 +174,8 @@ class Check:
         noise = _root_mean_square(off_values) * self.unit
         return noise, off_rows * unit_roundoff(subject.native)
 
-    def _or_nan_at(self, point: Array, choices: Recorder | None = None) -> Array:
+    def value_or_nan(self, point: Array, choices: Recorder | None = None) -> Array:
+        """Return the same, and nan too where the function takes another path."""
         try:
             return self.value_at(point, choices)
         except PathError:
@@ -228,12 +229,14 @@ class Check:
     def _tolerance(self, v: Array, error: Array) -> Array:
         if self.exact:  # of Fractions the limit itself is exact, unless there are divisions
             return SAFETY * error if self.subject.exact else np.zeros(len(self.rows))
+        return np.asarray(SAFETY * (self.slope_rounding(v) + error))
+
+    def slope_rounding(self, v: Array) -> Array:
+        """Return the rounding errors of the gradient's slopes along v."""
         native, sizes = self.subject.native, np.abs(v).astype(float)
-        terms = np.abs(self.rows).astype(float) @ sizes * unit_roundoff(native)
-        rounding = _root_mean_square(self.off_rows @ v)
-        return np.asarray(
-            SAFETY * (rounding + error) + 8 * terms + 16 * smallest(native) * sizes.sum()
-        )
+        terms = np.abs(self.rows).astype(float) @ sizes * unit_roundoff(native) / 2
+        measured = _root_mean_square(self.off_rows @ v)
+        return np.asarray(measured + terms + smallest(native) * sizes.sum())
 
     def _wrong_entry(self) -> list[Failure]:
         """Return an entry of the Jacobian that is wrong, by halving a direction that told of it."""
@@ -336,7 +339,7 @@ class Check:
         for sign in (-1, 1):
             with np.errstate(all="ignore"):
                 values = np.array(
-                    [self._or_nan_at(self.subject.start + sign * h * v) for h in steps]
+                    [self.value_or_nan(self.subject.start + sign * h * v) for h in steps]
                 )
             errors = self.noise + 4 * self.unit * (np.abs(values) + np.abs(here))
             errors = errors + 2 * self.unit * reach * np.abs(self.rows) @ np.abs(v)

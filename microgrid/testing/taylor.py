@@ -1,0 +1,54 @@
+"""Taylor's test: what is left of a value after its linear part falls as the square of the step.
+
+If the gradient is wrong by a little, a linear part remains and falls only as the step itself.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..arrays import Array
+from .selection_check import INTEGERS, SAFETY, Check
+
+HALVINGS = 60
+CLEAR = 100  # times its rounding error, above which a remainder tells something
+PAIRS = 4  # of remainders, the smallest that are clear, from which the order is taken
+SPREAD = 0.2  # of the powers between those pairs, and of their distance to 1
+
+
+def remainder_orders(check: Check) -> Array:
+    """Return for each upstream sum the power of the step with which its remainder falls.
+
+    It is taken along one random direction, with the choices held fast: 2 or more if the gradient is
+    right, 1 if it is wrong, inf if no remainder rises above rounding, as in straight lines, or if
+    those that do are too far away to fall evenly.
+    """
+    v = check.rng.choice(INTEGERS, len(check.subject.start)).astype(float)
+    start = check.subject.start
+    here = check.value_or_nan(start)
+    steepness = check.slope_rounding(v)
+    remainders, clear = [], []
+    for halvings in range(HALVINGS):
+        point = start + 0.5**halvings * v
+        there = check.value_or_nan(point)
+        linear = check.rows @ (point - start)  # of the step that was reached
+        rounding = check.noise + 4 * check.unit * (np.abs(there) + np.abs(here) + np.abs(linear))
+        rounding = rounding + 0.5**halvings * steepness
+        remainder = np.abs(there - here - linear)
+        remainders.append(remainder)
+        clear.append(remainder > CLEAR * SAFETY * (rounding + 16 * check.grain))
+    rows = zip(np.array(remainders).T, np.array(clear).T, strict=True)
+    return np.array([_order(*row) for row in rows])
+
+
+def _order(remainders: Array, clear: Array) -> float:
+    """Return the median power over the smallest steps whose remainders are clear."""
+    steps = [i for i in range(len(clear) - 1) if clear[i] and clear[i + 1]]
+    powers = [float(np.log2(remainders[i] / remainders[i + 1])) for i in steps[-PAIRS:]]
+    even = len(powers) == PAIRS and max(powers) - min(powers) < SPREAD
+    return float(np.median(powers)) if even else np.inf
+
+
+def is_linear(order: float) -> bool:
+    """Return whether a remainder that falls so is that of a wrong gradient."""
+    return abs(order - 1) < SPREAD
