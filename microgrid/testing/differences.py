@@ -12,7 +12,7 @@ Sources: Ridders (1982), Accurate computation of F'(x) and F'(x)F''(x); Neville'
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +42,7 @@ class Estimate:
     kinks: Array
 
 
-def derivative(slope: Slope, nearest: float, exact: bool = False) -> Estimate:
+def derivative(slope: Slope, near: Sequence[float] = (), exact: bool = False) -> Estimate:
     """Return the limit of the central difference `slope(h)` for h to 0.
 
     The first step is 1: of a straight line any step gives the slope, a large one without rounding.
@@ -51,14 +51,14 @@ def derivative(slope: Slope, nearest: float, exact: bool = False) -> Estimate:
 
     Args:
         slope: of a step to (differences, their rounding errors); nan where they cannot be taken.
-        nearest: the smallest step that makes sense, for the look from nearby.
+        near: steps that are small beside the point, for more looks from nearby.
         exact: compute in Fractions, from values of type object.
     """
     slope = functools.cache(slope)
     best = extrapolated(slope, 1, exact)
     if exact:
         return best
-    for step in (*CLOSER, nearest):
+    for step in (*CLOSER, *near):
         here, noise = slope(step)
         if _contradicted(best, here, noise).any():
             again = extrapolated(slope, step)

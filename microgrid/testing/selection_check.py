@@ -17,7 +17,7 @@ from ..core import Op
 from ..record import BUILTIN
 from ..recording import Watcher
 from ..replay import PathError, Recorder, Replay
-from .differences import Bracket, Estimate, Slope, bracket, derivative
+from .differences import CLOSER, Bracket, Estimate, Slope, bracket, derivative
 from .findings import Failure
 from .subject import (
     PERTURBATION,
@@ -314,8 +314,10 @@ class Check:
     def slopes(self, v: Array, choices: Recorder | None = None) -> Estimate:
         """Return the slopes along v that the values give, with the choices held fast."""
         sizes = np.abs(self.subject.start).astype(float)
-        nearest = 2.0**-8 * sizes[sizes > 0].min(initial=2.0**-20)
-        found = derivative(self.central(v, choices), float(nearest), self.subject.exact)
+        known = sizes[sizes > 0]
+        near = {2.0**-8 * float(size) for size in (known.max(initial=0), known.min(initial=1))}
+        near = {step for step in near if 0 < step < min(CLOSER)}
+        found = derivative(self.central(v, choices), sorted(near)[::-1], self.subject.exact)
         return self._with_unseen_kinks(v, found) if self.blind else found
 
     def _with_unseen_kinks(self, v: Array, found: Estimate) -> Estimate:

@@ -11,6 +11,7 @@ from ..arrays import Array
 from .selection_check import INTEGERS, SAFETY, Check
 
 HALVINGS = 60
+NEAR = 2.0**-40  # a function may be curved on the scale of its inputs: these steps must be smaller
 CLEAR = 100  # times its rounding error, above which a remainder tells something
 PAIRS = 4  # of remainders, the smallest that are clear, from which the order is taken
 SPREAD = 0.2  # of the powers between those pairs, and of their distance to 1
@@ -21,10 +22,12 @@ def remainder_orders(check: Check) -> Array:
 
     It is taken along one random direction, with the choices held fast: 2 or more if the gradient is
     right, 1 if it is wrong, inf if no remainder rises above rounding, as in straight lines, or if
-    those that do are too far away to fall evenly.
+    those that do are too far away to fall evenly, or if an input is itself too small for the steps.
     """
     v = check.rng.choice(INTEGERS, len(check.subject.start)).astype(float)
     start = check.subject.start
+    if ((start != 0) & (np.abs(start) < NEAR)).any():
+        return np.full(len(check.upstream), np.inf)
     here = check.value_or_nan(start)
     steepness = check.slope_rounding(v)
     remainders, clear = [], []
