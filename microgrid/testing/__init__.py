@@ -3,6 +3,7 @@
 from importlib import import_module as _import_module
 from typing import Any as _Any
 
+from .check_op import check_op as check_op
 from .findings import GradientError as GradientError
 from .findings import Report as Report
 from .gradcheck import gradcheck as gradcheck
