@@ -132,8 +132,10 @@ def report(
 
     >>> import microgrid as mg
     >>> found = report(lambda x: mg.relu(x) - mg.relu(-x), mg.tensor(0.0, requires_grad=True))
-    >>> found.ok, found.kind, found.bends[0].left, found.bends[0].right
-    (True, 'artifact', 1.0, 1.0)
+    >>> found.ok, found.kind
+    (True, 'artifact')
+    >>> float(found.bends[0].left), float(found.bends[0].right)
+    (1.0, 1.0)
     """
     if kinks not in KINKS:
         raise ValueError(f"gradcheck: kinks={kinks!r} was given; it must be one of {KINKS}.")
