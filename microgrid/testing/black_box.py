@@ -18,7 +18,7 @@ from ..recording import Watcher
 from .differences import noise_of
 from .findings import Failure
 from .selection_check import DOUBLE, Check
-from .subject import Calls, Subject, smallest, unit_roundoff
+from .subject import Calls, Subject, coarser, smallest, unit_roundoff
 
 
 class ArrayFunction(Subject):
@@ -40,15 +40,30 @@ class ArrayFunction(Subject):
         """Return the inputs with those that are checked moved to a point."""
         moved = list(self.arrays)
         for i, x, part in zip(self.positions, self.leaves, self.split(point), strict=True):
-            moved[i] = part.astype(x.dtype)
+            moved[i] = self.held(part, x)
         return moved
+
+    def held(self, part: Array, x: Array) -> Array:
+        """Return an input as the function takes it: in its dtype, and no finer than it computes."""
+        return part.astype(coarser(x.dtype, self.native)).astype(x.dtype)
+
+    def find_precision(self, rng: np.random.Generator) -> None:
+        """Find out whether the function rounds its inputs, as JAX does unless told otherwise."""
+        near = self.start * (1 + rng.uniform(0.001, 0.002, self.start.shape))
+        value = self.value_at(near)
+        if np.array_equal(value, self.value_at(self.start)):
+            return
+        for dtype in map(np.dtype, (np.float32, np.float16)):
+            with np.errstate(over="ignore"):
+                rounded = near.astype(dtype).astype(DOUBLE)
+            if np.array_equal(value, self.value_at(rounded)):
+                self.native = coarser(self.native, dtype)
 
     def value_at(self, point: Array, watcher: Watcher | None = None) -> Array:
         """Return the elements of the function's value."""
         y = np.asarray(self.func(*self.at(point)))
         self.shapes = [y.shape]
-        if y.dtype.kind == "f":
-            self.native = max(self.native, y.dtype, key=unit_roundoff)
+        self.native = coarser(self.native, y.dtype)
         return np.asarray(y, DOUBLE).reshape(-1)
 
     def jacobian(self) -> Array:
@@ -90,6 +105,7 @@ class BlackBoxCheck(Check):
         self.atol, self.rtol, self.exact = atol, rtol, False
         self.calls = Calls()
         self.here = subject.value_at(subject.start)
+        subject.find_precision(rng)
         self.blind = True
         self._choose_directions()
         self.unit, self.grain = unit_roundoff(subject.native), smallest(subject.native)
@@ -104,7 +120,8 @@ class BlackBoxCheck(Check):
     def reach(self, point: Array) -> Array:
         """Return the point as the inputs' dtypes can hold it."""
         arrays = zip(self.subject.split(point), self.subject.leaves, strict=True)
-        return np.concatenate([part.astype(x.dtype).astype(DOUBLE).ravel() for part, x in arrays])
+        held = [self.subject.held(part, x).astype(DOUBLE).ravel() for part, x in arrays]
+        return np.concatenate(held)
 
     def value_at(self, point: Array, choices: Any = None) -> Array:
         """Return the upstream sums at another point; nan where the function fails."""
