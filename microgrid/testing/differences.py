@@ -26,6 +26,7 @@ HALVINGS = 60
 BEND = 1e-5  # relative difference of two slopes beyond which there is a kink between them
 CLOSER = 2.0**-10, 2.0**-20  # steps from which to look again
 DOUBT = 32  # times the errors of two estimates, by which they contradict each other
+POOR = 1e-5  # an estimate with a larger relative error may be better from nearby
 COARSE = 1e-7  # an estimate with a larger relative error is looked at further
 
 Function = Callable[[float], Array]
@@ -60,9 +61,11 @@ def derivative(slope: Slope, near: Sequence[float] = (), exact: bool = False) ->
         return best
     for step in (*CLOSER, *near):
         here, noise = slope(step)
-        if _contradicted(best, here, noise).any():
+        poor = ~(best.error <= POOR * np.maximum(np.abs(best.value), 1))
+        if poor.any() or _contradicted(best, here, noise).any():
             again = extrapolated(slope, step)
             wrong = _contradicted(best, again.value, again.error)
+            wrong |= poor & (again.error < best.error)
             best.value = np.where(wrong, again.value, best.value)
             best.error = np.where(wrong, again.error, best.error)
             best.step = again.step if wrong.any() else best.step
