@@ -100,10 +100,11 @@ class Subject:
             Tensor(x.data, requires_grad=True) if isinstance(x, Tensor) and x.op is not None else x
             for x in inputs
         ]
-        self.leaves = [x for x in self.inputs if isinstance(x, Tensor) and x.requires_grad]
-        self.positions = [
-            i for i, x in enumerate(self.inputs) if isinstance(x, Tensor) and x.requires_grad
-        ]
+        places: dict[Tensor, int] = {}
+        for i, x in enumerate(self.inputs):
+            if isinstance(x, Tensor) and x.requires_grad:
+                places.setdefault(x, i)  # one given twice moves as one
+        self.leaves, self.positions = list(places), list(places.values())
         self.native = min((x.dtype for x in self.leaves), key=_precision)
         self.exact = self.native.kind == "O"
         self.start = self._flat([x._data for x in self.leaves])
@@ -129,7 +130,13 @@ class Subject:
                 f"gradcheck: the function returned a {type(results).__name__}; it needs a Tensor "
                 "or a sequence of them. To check a function of arrays pass its gradient=."
             )
+        dtypes = ", ".join(str(y.dtype) for y in found)
         found = [y for y in found if y.dtype.kind in "fO"]
+        if not found:
+            raise TypeError(
+                f"gradcheck: the function returned only {dtypes}, which has no slopes; it needs a "
+                "result of floats or Fractions. Return what the gradient is of."
+            )
         self.shapes = [y.shape for y in found]
         return found
 
@@ -158,7 +165,7 @@ class Subject:
         self, results: Sequence[Tensor], upstream: Array, create_graph: bool = False
     ) -> Array:
         """Return the gradient of the results weighted by `upstream`."""
-        total = 0 * self.start
+        total = np.zeros_like(self.start)
         ends = np.cumsum([y.size for y in results])[:-1]
         for y, weights in zip(results, np.split(upstream, ends), strict=True):
             if np.not_equal(weights, 0).any():
