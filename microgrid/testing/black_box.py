@@ -19,6 +19,7 @@ from .differences import noise_of
 from .findings import Failure
 from .selection_check import DOUBLE, Check
 from .subject import Calls, Subject, coarser, smallest, unit_roundoff
+from .values import RANDOM, not_finite, unequal
 
 
 class ArrayFunction(Subject):

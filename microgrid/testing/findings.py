@@ -22,7 +22,7 @@ class Failure:
 
     Attributes:
         what: which slope: of which result, towards which input.
-        analytic: what the gradient says.
+        analytic: what the gradient says; None if there is nothing to compare.
         numerical: what the values say.
         tolerance: how far the two may be apart.
         step: at which the numerical slope is best.
@@ -46,6 +46,11 @@ class Failure:
                 f"{_number(self.numerical)} ± {self.tolerance:.1e} (step {self.step:.1e})"
             )
         return f"{self.what}: {numbers}; {self.kind} point.{' ' + self.why if self.why else ''}"
+
+
+def unverified(what: str, why: str) -> Failure:
+    """Return the failure to compare anything at all."""
+    return Failure(what, None, None, 0.0, 0.0, "unverified", why)
 
 
 @dataclass

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array
+from ..arrays import Array, exact
 from ..core import Op
 from ..record import BUILTIN
 from ..recording import Watcher
 from ..replay import PathError, Recorder, Replay
 from .differences import CLOSER, Bracket, Estimate, Slope, bracket, derivative
-from .findings import Failure
+from .findings import Failure, unverified
 from .subject import (
     PERTURBATION,
     Continued,
@@ -220,7 +220,7 @@ class Check:
                 float(tolerance[k]),
                 found.step,
                 "unverified" if coarse[k] else "kink" if found.kinks[k] else "smooth",
-                UNVERIFIED if coarse[k] else "",
+                UNVERIFIED + self.raised if coarse[k] else "",
             )
             for k in map(int, np.flatnonzero(~fine | coarse))
         ]
