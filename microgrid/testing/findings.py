@@ -39,6 +39,8 @@ class Failure:
     why: str = ""
 
     def __str__(self) -> str:
+        if self.analytic is None:
+            return f"{self.what}: {self.why}"
         numbers = f"the gradient gives {_number(self.analytic)}, the values {self.numerical!s}"
         if not isinstance(self.numerical, str):
             numbers = (
@@ -126,7 +128,7 @@ class Report:
             worst = f" The largest error is {self.worst:.2g} of what is tolerated."
             lines.append(f"All agree; the point is {_with_article(self.kind)}." + worst)
         else:
-            lines.append(f"{len(self.failures)} of them are wrong:")
+            lines.append("This is wrong:")
         lines += _some(self.failures)
         if self.op:
             lines.append(f"The rule that fails by itself: {self.op}.")

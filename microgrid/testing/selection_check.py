@@ -29,6 +29,7 @@ from .subject import (
     smallest,
     unit_roundoff,
 )
+from .values import faults_of_value
 
 ENTRIES, INPUTS, RESULTS = 4096, 128, 256  # up to which a Jacobian is compared by entries
 DIRECTIONS = 10
@@ -36,11 +37,15 @@ INTEGERS = tuple(i for i in range(-8, 9) if i)  # of random directions: small, t
 DOUBLE = np.dtype(float)
 SAFETY = 16  # the observed error of 800 nets never passed 1.7 of the estimate
 LOST = 1e-3  # share of a step by which rounding may change it
+WIDE = {"e": 3, "f": 20, "d": 40}  # powers of 2 by which a gradient of each dtype is scaled
 DRAWS = 4  # perturbed runs, of which the root mean square is taken
 
-UNEQUAL = "Held fast, the choices of the ops do not give the value: a wrong mask, or pieces."
 NOT_LINEAR = "The gradients of the results do not add up: a rule is not linear in g."
 UNVERIFIED = "The values are too coarse to tell, or the function is not smooth here."
+RECORDED = (
+    " That was with the inputs moved and the gradient recorded: compute in the function all that "
+    "depends on its inputs, and write rules in ops."
+)
 
 
 class Check:
@@ -80,6 +85,7 @@ class Check:
             self.directions = np.concatenate([self.directions, ones, self._integers(n)])
         self.upstream = self._units(m) if self.entrywise or m == 1 else self._integers(m)
         self.rows = self.noise = self.off_rows = np.zeros(0)
+        self.raised, self.source = "", "backward"
 
     def _units(self, n: int) -> Array:
         units = np.eye(n, dtype=int)
@@ -119,7 +125,8 @@ class Check:
             values = self.subject.value_at(point, Replay(choices or self.calls))
         except PathError:
             raise
-        except (ValueError, ArithmeticError):  # outside of where the function is defined
+        except Exception as error:  # outside of where the function is defined, in its own way
+            self.raised = f" Beside the point it raised {type(error).__name__}: {error}"
             values = np.full(len(self.here), np.nan)
         if len(values) != len(self.here):
             raise PathError("replay: the result's shape depends on values. Let no shape do so.")
@@ -178,22 +185,25 @@ class Check:
         """Return the same, and nan too where the function takes another path."""
         try:
             return self.value_at(point, choices)
-        except PathError:
+        except PathError as error:
+            self.raised = f" Beside the point it takes another path: {error}"
             return np.full(len(self.upstream), np.nan)
 
     # --- the two compared ------------------------------------------------------------------------
 
     def compare(self) -> tuple[list[Failure], float]:
         """Return the slopes that are wrong, and the largest error as a share of the tolerance."""
-        failures = self._values_differ() if len(self.subject.start) else []
+        failures = self.faults_of_value() if len(self.subject.start) else []
         if failures:
             return failures, np.inf
+        how = ""
         try:
             self.rows = self.gradients()
+            how = RECORDED
+            self.noise, self.off_rows = self.rounding()
         except Exception as error:  # a rule may fail in any way
-            why = f"It raised {type(error).__name__}: {error}"
-            return [Failure("backward", "nothing", "?", 0, 0, "unverified", why)], np.inf
-        self.noise, self.off_rows = self.rounding()
+            why = f"It raised {type(error).__name__}: {error}{how}"
+            return [unverified(self.source, why)], np.inf
         failures, worst = self._not_linear(), 0.0
         for v in self.directions:
             wrong, share = self._compare_along(v)
@@ -210,8 +220,8 @@ class Check:
         fine = np.less_equal(apart, tolerance).astype(bool)
         shares = apart[fine].astype(float) / np.maximum(tolerance[fine], smallest(DOUBLE))
         steepest = np.abs(self.rows).max(axis=1, initial=0).astype(float)
-        scale = np.maximum(np.abs(found.value).astype(float), steepest)
-        coarse = found.error > self.atol + self.rtol * scale
+        scale = np.fmax(np.abs(found.value).astype(float), steepest)
+        coarse = ~(found.error <= self.atol + self.rtol * scale)
         failures = [
             Failure(
                 self.what(k, v),
@@ -252,18 +262,28 @@ class Check:
         return []
 
     def _not_linear(self) -> list[Failure]:
-        """Return where the gradient is no linear function of the one that comes in."""
-        weights = self.rng.choice(INTEGERS, len(self.upstream))
-        if not len(weights):
-            return []
-        whole = self.subject.gradient(self.results, weights @ self.upstream)
-        summed = weights @ self.rows
+        """Return where the gradient is no linear function of the one that comes in.
+
+        What comes in is large and then small: a rule may be right in between alone.
+        """
+        power = WIDE.get(self.subject.native.char, max(WIDE.values()))
+        found: list[Failure] = []
+        for scale in (exact(2**power), exact(1, 2**power)):
+            found = found or self._not_linear_at(scale if self.subject.exact else float(scale))
+        return found
+
+    def _not_linear_at(self, scale: Any) -> list[Failure]:
+        weights = self.rng.choice(INTEGERS, len(self.upstream)).astype(self.rows.dtype)
+        whole = self.subject.gradient(self.results, scale * (weights @ self.upstream))
+        if not self.subject.exact and not np.isfinite(whole).all():
+            return []  # scaled beyond what the dtype holds
+        summed = scale * (weights @ self.rows)
         tolerance = 0 * np.abs(summed).astype(float)
         if not self.exact:
             rounding = np.abs(weights) @ _root_mean_square(self.off_rows)
             terms = np.abs(weights) @ np.abs(self.rows)
-            unit = unit_roundoff(self.subject.native)
-            tolerance = SAFETY * (rounding + unit * terms + smallest(self.subject.native))
+            unit, least = unit_roundoff(self.subject.native), smallest(self.subject.native)
+            tolerance = SAFETY * (scale * (rounding + unit * terms) + least)
         fine = np.less_equal(np.abs(whole - summed), tolerance).astype(bool)
         return [
             Failure(
@@ -278,26 +298,9 @@ class Check:
             for i in map(int, np.flatnonzero(~fine))
         ]
 
-    def _values_differ(self) -> list[Failure]:
-        """Return where the pieces that were chosen do not give the value: a wrong choice."""
-        if not self.subject.exact and not np.isfinite(self.here).all():
-            return self._not_finite()
-        with Replay(self.calls):
-            again = self.subject.values(self.subject.call())
-        allowed = 4 * unit_roundoff(self.subject.native) * np.abs(self.here)
-        apart = np.abs(again - self.here) > allowed
-        return [
-            Failure(
-                self.subject.result_name(int(k)), self.here[k], again[k], 0, 0, "smooth", UNEQUAL
-            )
-            for k in np.flatnonzero(apart)
-        ]
-
-    def _not_finite(self) -> list[Failure]:
-        k = int(np.flatnonzero(~np.isfinite(self.here))[0])
-        why = "The value is not finite here. Check the gradient elsewhere."
-        name = self.subject.result_name(k)
-        return [Failure(name, "nothing", str(self.here[k]), 0, 0, "unverified", why)]
+    def faults_of_value(self) -> list[Failure]:
+        """Return why the value here tells nothing of its slopes."""
+        return faults_of_value(self.subject, self.calls, self.here)
 
     def what(self, k: int, v: Array) -> str:
         """Return a slope's name: which result, towards which input."""
