@@ -133,6 +133,7 @@ from .record import EachInput as EachInput
 from .recording import enable_grad as enable_grad
 from .recording import is_grad_enabled as is_grad_enabled
 from .recording import no_grad as no_grad
+from .selection import Selection as Selection
 from .train import History as History
 from .train import evaluate as evaluate
 from .train import fit as fit
