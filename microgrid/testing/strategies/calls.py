@@ -98,14 +98,19 @@ def op_calls(
     ...     assert ((y == a) | (y == b)).all()
     >>> test_maximum_is_one_of_the_two()
     """
-    record = as_op("op_calls", op)
-    sizes = _shapes(record)
     numbers = numbers_for("op_calls", dtype, values, subnormals)
+    return _calls(as_op("op_calls", op), numbers, ties, layouts)
+
+
+# Kept, since tests that draw from `data` ask for it anew for every example.
+@functools.lru_cache(maxsize=256)
+def _calls(op: Op, numbers: Numbers, ties: bool, layouts: bool) -> SearchStrategy[OpCall]:
+    sizes = _shapes(op)
 
     # Nothing is passed to it, since hypothesis shows what is passed: here, all fields of the op.
     @st.composite
     def calls(draw: DrawFn) -> OpCall:
-        return _drawn_call(draw, record, draw(sizes), numbers, ties, layouts)
+        return _drawn_call(draw, op, draw(sizes), numbers, ties, layouts)
 
     return calls()
 

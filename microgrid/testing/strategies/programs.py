@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -76,13 +77,22 @@ def programs(
     numbers = numbers_for("programs", dtype, values)
     wanted = _all_ops() if ops is None else [as_op("programs", op) for op in ops]
     rules = _Rules(numbers, smooth, piecewise_linear)
-    callable_ops = [op for op in wanted if rules.allow(op)]
-    if not callable_ops or max_calls < 1:
+    return _programs(tuple(wanted), max_calls, rules, scalar)
+
+
+# Kept, since tests that draw from `data` ask for it anew for every example.
+@functools.lru_cache(maxsize=64)
+def _programs(
+    ops: tuple[Op, ...], max_calls: int, rules: _Rules, scalar: bool
+) -> SearchStrategy[Program]:
+    possible = [op for op in ops if rules.allow(op)]
+    if not possible or max_calls < 1:
         raise ValueError(
-            f"programs: of {len(wanted)} ops none can be called in at most {max_calls} calls with "
-            f"dtype={numbers.dtype}, smooth={smooth} and piecewise_linear={piecewise_linear}."
+            f"programs: of {len(ops)} ops none can be called in at most {max_calls} calls with "
+            f"dtype={rules.numbers.dtype}, smooth={rules.smooth} and "
+            f"piecewise_linear={rules.piecewise_linear}."
         )
-    drawn = st.sampled_from(callable_ops)
+    drawn = st.sampled_from(possible)
 
     # Nothing is passed to it, since hypothesis shows what is passed: here, all fields of all ops.
     @st.composite
