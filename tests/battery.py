@@ -6,88 +6,58 @@ checks are known to be able to fail, tests/test_the_tests.py runs them on ops wi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from hypothesis import assume
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 import microgrid as mg
 from microgrid.core import Op
 from microgrid.pieces import least_norm
-from microgrid.record import Domain
+from microgrid.testing.strategies import OpCall, op_calls
 
 STEP = 1e-6
 
 
-@dataclass
-class Call:
-    """Inputs and parameters of one call, and a gradient for its result."""
+class Call(OpCall):
+    """A call drawn from the record of an op, and a seed for what else is random in a check."""
 
-    arrays: list[np.ndarray]
-    params: dict[str, Any]
-    seed: int
+    def __init__(self, op: Op, inputs: Any, params: dict[str, Any], seed: int) -> None:
+        super().__init__(op, inputs, params)
+        self.seed = seed
 
-    def result(self, op: Op) -> np.ndarray:
-        return np.asarray(op.kernel(*self.arrays, **self.params))
+    def value(self) -> np.ndarray:
+        """Return what the kernel gives."""
+        return np.asarray(self.op.kernel(*self.inputs, **self.params))
 
     def cast(self, dtype: Any) -> Call:
-        arrays = [a.astype(dtype) if a.dtype.kind == "f" else a for a in self.arrays]
-        return Call(arrays, self.params, self.seed)
+        """Return the call with inputs of another float dtype."""
+        inputs = [a.astype(dtype) if a.dtype.kind == "f" else a for a in self.inputs]
+        return Call(self.op, inputs, self.params, self.seed)
+
+    def contiguous(self) -> Call:
+        """Return the call with the inputs as NumPy makes them: in C order, in memory of their own.
+
+        A view with other strides may be summed in another order, and a reshape must copy it.
+        """
+        return Call(self.op, [a.copy() for a in self.inputs], self.params, self.seed)
 
     def random(self, shape: tuple[int, ...], dtype: Any = np.float64, tag: int = 0) -> np.ndarray:
         rng = np.random.default_rng([self.seed, tag])
         return np.asarray(rng.uniform(0.5, 2.0, shape) * rng.choice([-1, 1], shape)).astype(dtype)
 
     def __repr__(self) -> str:
-        return f"Call({self.arrays}, {self.params}, seed={self.seed})"
+        return f"{super().__repr__()} with seed {self.seed}"
 
 
-# --- drawing a call ------------------------------------------------------------------------------
-
-
-@st.composite
-def calls(draw: Any, op: Op) -> Call:
-    """Draw a legal call of the op in float64."""
-    shapes = draw(_shapes(op))
-    options = op.params(*shapes)
-    assume(options)
-    arrays = [draw(_array(op, i, shape)) for i, shape in enumerate(shapes)]
-    return Call(arrays, draw(st.sampled_from(list(options))), draw(st.integers(0, 2**32 - 1)))
-
-
-def _shapes(op: Op) -> Any:
-    if op.shapes:
-        return st.sampled_from(op.shapes)
-    if "..." in op.signature:
-        return st.tuples(hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3))
-    signature = op.signature.split("->")[0] + "->()"  # the result's shape is not needed
-    return hnp.mutually_broadcastable_shapes(
-        signature=signature, max_dims=2, min_side=0, max_side=3
-    ).map(lambda drawn: drawn.input_shapes)
-
-
-def _array(op: Op, i: int, shape: tuple[int, ...]) -> Any:
-    domain = op.domains[i if op.arity is not None else 0]
-    return hnp.arrays(_DTYPES[domain.kind], shape, elements=_elements(domain), fill=st.nothing())
-
-
-_DTYPES = {"float": np.float64, "int": np.int64, "bool": np.bool_}
-
-
-def _elements(domain: Domain) -> Any:
-    if domain.kind != "float":
-        cast = {"int": int, "bool": bool}[domain.kind]
-        low, high = int(domain.low), int(domain.high)
-        return st.one_of(
-            st.sampled_from([cast(v) for v in domain.include]), st.integers(low, high).map(cast)
-        )
-    inside = st.floats(domain.low, domain.high, allow_subnormal=False)
-    return st.one_of(st.sampled_from(domain.include), inside) if domain.include else inside
+@functools.lru_cache(maxsize=256)
+def calls(op: Op, **options: Any) -> Any:
+    """Return a strategy of legal calls of the op, with the options of `op_calls`."""
+    drawn = st.tuples(op_calls(op, **options), st.integers(0, 2**32 - 1))
+    return drawn.map(lambda pair: Call(op, pair[0].inputs, pair[0].params, pair[1]))
 
 
 # --- values --------------------------------------------------------------------------------------
@@ -100,14 +70,14 @@ def check_value(op: Op, call: Call) -> None:
         expected = np.array(
             [
                 op.reference(*(v.item() for v in values), **call.params)
-                for values in np.nditer(call.arrays, flags=["zerosize_ok"])
+                for values in np.nditer(call.inputs, flags=["zerosize_ok"], order="C")
             ]
-            if len(call.arrays) > 1
-            else [op.reference(v, **call.params) for v in call.arrays[0].ravel().tolist()]
-        ).reshape(np.broadcast_shapes(*(a.shape for a in call.arrays)))
+            if len(call.inputs) > 1
+            else [op.reference(v, **call.params) for v in call.inputs[0].ravel().tolist()]
+        ).reshape(np.broadcast_shapes(*(a.shape for a in call.inputs)))
     else:
-        expected = np.asarray(op.reference(*call.arrays, **call.params))
-    value = call.result(op)
+        expected = np.asarray(op.reference(*call.inputs, **call.params))
+    value = call.value()
     assert value.shape == expected.shape, f"{op.name}: shape {value.shape}, not {expected.shape}"
     if value.dtype.kind in "bi":
         np.testing.assert_array_equal(value, expected)
@@ -120,8 +90,9 @@ def check_value(op: Op, call: Call) -> None:
 
 def check_same_from_tensors(op: Op, call: Call) -> None:
     """A Tensor among the inputs changes nothing but the type of the result."""
-    plain = op(*call.arrays, **call.params)
-    tensors = op(*map(mg.tensor, call.arrays), **call.params)
+    call = call.contiguous()
+    plain = op(*call.inputs, **call.params)
+    tensors = op(*map(mg.tensor, call.inputs), **call.params)
     assert isinstance(plain, (np.ndarray, np.generic))
     assert isinstance(tensors, mg.Tensor)
     assert tensors.dtype == plain.dtype
@@ -136,32 +107,32 @@ def check_gradient(op: Op, call: Call) -> int:
 
     Where there is no rule the slope must be 0.
     """
-    if call.result(op).dtype != np.float64:
+    if call.value().dtype != np.float64:
         return 0
-    weights = call.random(call.result(op).shape)
+    weights = call.random(call.value().shape)
 
     def loss(*arrays: np.ndarray) -> float:
         return float(np.sum(weights * np.asarray(op.kernel(*arrays, **call.params))))
 
     if _differentiates(op, call):
-        grads = _first_order(op, call, call.arrays, weights)
+        grads = _first_order(op, call, call.inputs, weights)
     else:
-        grads = [None] * len(call.arrays)
+        grads = [None] * len(call.inputs)
     slopes = [
         np.zeros(a.shape) if g is None and a.dtype.kind == "f" else g
-        for a, g in zip(call.arrays, grads, strict=True)
+        for a, g in zip(call.inputs, grads, strict=True)
     ]
-    return _compare(op, call.arrays, slopes, loss)
+    return _compare(op, call.inputs, slopes, loss)
 
 
 def check_second_gradient(op: Op, call: Call) -> int:
     """The rules of the rules agree with finite differences of the rules."""
     if not _is_double(op, call):
         return 0
-    weights = call.random(call.result(op).shape)
-    arrays = [weights, *call.arrays]  # the rules are functions of the incoming gradient too
+    weights = call.random(call.value().shape)
+    arrays = [weights, *call.inputs]  # the rules are functions of the incoming gradient too
     floats = _float_inputs(op, call)
-    directions = [call.random(call.arrays[i].shape, tag=i + 1) for i in floats]
+    directions = [call.random(call.inputs[i].shape, tag=i + 1) for i in floats]
 
     def slopes_along(*values: np.ndarray) -> float:
         grads = _first_order(op, call, list(values[1:]), values[0])
@@ -186,16 +157,16 @@ def check_second_gradient(op: Op, call: Call) -> int:
 
 
 def _float_inputs(op: Op, call: Call) -> list[int]:
-    rules = op.rules(len(call.arrays))
-    return [i for i, a in enumerate(call.arrays) if a.dtype.kind == "f" and rules[i] is not None]
+    rules = op.rules(len(call.inputs))
+    return [i for i, a in enumerate(call.inputs) if a.dtype.kind == "f" and rules[i] is not None]
 
 
 def _differentiates(op: Op, call: Call) -> bool:
-    return bool(op.has_gradient and _float_inputs(op, call) and call.result(op).dtype.kind == "f")
+    return bool(op.has_gradient and _float_inputs(op, call) and call.value().dtype.kind == "f")
 
 
 def _is_double(op: Op, call: Call) -> bool:
-    return _differentiates(op, call) and call.result(op).dtype == np.float64
+    return _differentiates(op, call) and call.value().dtype == np.float64
 
 
 def _first_order(op: Op, call: Call, arrays: list[np.ndarray], weights: np.ndarray) -> list[Any]:
@@ -213,28 +184,41 @@ def _first_order(op: Op, call: Call, arrays: list[np.ndarray], weights: np.ndarr
 
 def _compare(op: Op, arrays: list[np.ndarray], grads: list[Any], loss: Any) -> int:
     """Compare every slope with differences of `loss`, but where its two one-sided slopes differ."""
+    if not any(a.size for a in arrays):
+        return 0
     here = loss(*arrays)
     compared = 0
     for i, grad in enumerate(grads):
         if grad is None:
             continue
         for place in np.ndindex(arrays[i].shape):
-            moved = [a.copy() if j == i else a for j, a in enumerate(arrays)]
-            sides = []
-            for step in (STEP, -STEP):
-                moved[i][place] = arrays[i][place] + step
-                sides.append((loss(*moved) - here) / (moved[i][place] - arrays[i][place]))
-            right, left = sides
+            right, left = _sides(arrays, i, place, loss, here, STEP)
             central = (right + left) / 2
             scale = 1 + abs(central) + abs(here)
             if not abs(right - left) < 1e-4 * scale or abs(right) > 1e4 * (1 + abs(here)):
                 continue  # a kink or a jump: check_kinks tells what the slope must be there
             # The curvature may jump (elu): that shifts the mean of the two sides by a step's share.
-            assert abs(central - grad[place]) < 2e-6 * scale, (
-                f"{op.name}: input {i} at {place}: rule {grad[place]}, differences {central}"
-            )
+            if not abs(central - grad[place]) < 2e-6 * scale:
+                wider = sum(_sides(arrays, i, place, loss, here, 2 * STEP)) / 2
+                if abs(wider - central) > abs(central) / 4:
+                    continue  # jumps that nearly cancel: a jump over twice the way is half as steep
+                raise AssertionError(
+                    f"{op.name}: input {i} at {place}: rule {grad[place]}, differences {central}"
+                )
             compared += 1
     return compared
+
+
+def _sides(
+    arrays: list[np.ndarray], i: int, place: Any, loss: Any, here: float, step: float
+) -> tuple[float, float]:
+    """Return the slopes to the right and to the left along one element of input i."""
+    moved = [a.copy() if j == i else a for j, a in enumerate(arrays)]
+    slopes = []
+    for signed in (step, -step):
+        moved[i][place] = arrays[i][place] + signed
+        slopes.append((loss(*moved) - here) / (moved[i][place] - arrays[i][place]))
+    return slopes[0], slopes[1]
 
 
 # --- kinks ---------------------------------------------------------------------------------------
@@ -298,14 +282,14 @@ def _check_continuity(op: Op, params: dict[str, Any], pieces: Any) -> None:
 
 def check_dtype(op: Op, call: Call, dtype: Any) -> None:
     """Floats keep their dtype, forward and backward, and the value is the float64 one, rounded."""
-    wide, narrow = call.result(op), call.cast(dtype)
+    wide, narrow = call.value(), call.cast(dtype)
     if wide.dtype.kind != "f" or "dtype" in call.params:
         return
-    y = narrow.result(op)
+    y = narrow.value()
     assert y.dtype == dtype, f"{op.name}: {np.dtype(dtype)} became {y.dtype}"
     if _differentiates(op, narrow):
-        _first_order(op, narrow, narrow.arrays, narrow.random(y.shape, dtype))
-    same = narrow.cast(np.float64).result(op)  # of the rounded inputs
+        _first_order(op, narrow, narrow.inputs, narrow.random(y.shape, dtype))
+    same = narrow.cast(np.float64).value()  # of the rounded inputs
     if op.name in ("direction", "sign", "preference", "shares"):
         return np.testing.assert_allclose(y, same, rtol=np.finfo(dtype).eps)
     # A chain of some tens of roundings, of intermediate results up to a hundred times the last one.
@@ -315,48 +299,54 @@ def check_dtype(op: Op, call: Call, dtype: Any) -> None:
 
 def check_inputs_untouched(op: Op, call: Call) -> None:
     """No kernel and no rule writes to its inputs: they may be read-only."""
-    before = [a.copy() for a in call.arrays]
-    for a in call.arrays:
+    before = [a.copy() for a in call.inputs]
+    writeable = [a for a in call.inputs if a.flags.writeable]  # broadcast views are not
+    for a in writeable:
         a.flags.writeable = False
     try:
-        y = np.asarray(op.kernel(*call.arrays, **call.params))
+        y = np.asarray(op.kernel(*call.inputs, **call.params))
         if _differentiates(op, call):
             g = call.random(y.shape, y.dtype)
             g.flags.writeable = False
             with np.errstate(all="ignore"):  # as in a backward pass
-                for rule in op.rules(len(call.arrays)):
+                for rule in op.rules(len(call.inputs)):
                     if rule is not None:
-                        rule(g, y, *call.arrays, **call.params)
+                        rule(g, y, *call.inputs, **call.params)
     finally:
-        for a in call.arrays:
+        for a in writeable:
             a.flags.writeable = True
-    for a, b in zip(call.arrays, before, strict=True):
+    for a, b in zip(call.inputs, before, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 def check_out(op: Op, call: Call) -> None:
     """`out=` receives the result, bit for bit, and is what the kernel returns."""
-    y = call.result(op)
+    y = call.value()
     out = np.empty_like(y)
     out.fill(np.array(7).astype(y.dtype))
-    returned = op.kernel(*call.arrays, out=out, **call.params)
+    returned = op.kernel(*call.inputs, out=out, **call.params)
     assert returned is out, f"{op.name}: out= was not returned"
     np.testing.assert_array_equal(out, y)
 
 
 def check_flags(op: Op, call: Call) -> None:
     """in_place and view say what the kernel does."""
-    y = call.result(op)
-    shared = any(np.shares_memory(y, a) for a in call.arrays)
+    call = call.contiguous()
+    y = call.value()
+    shared = any(np.shares_memory(y, a) for a in call.inputs)
     assert shared == (op.view and y.size > 0), f"{op.name}: view={op.view}, but shared={shared}"
     assert not op.effect, f"{op.name}: effect is for ops that overwrite"
     if not op.in_place:
         return
-    for i, a in enumerate(call.arrays):
+    for i, a in enumerate(call.inputs):
         if a.shape == y.shape and a.dtype == y.dtype:
-            arrays = [b.copy() if j == i else b for j, b in enumerate(call.arrays)]
+            arrays = [b.copy() if j == i else b for j, b in enumerate(call.inputs)]
             op.kernel(*arrays, out=arrays[i], **call.params)
-            np.testing.assert_array_equal(arrays[i], y, f"{op.name}: in place over input {i}")
+            # Where memory overlaps NumPy takes another loop: x ** -1 is then no division, and may
+            # differ in the last place.
+            unit = np.finfo(y.dtype).eps if y.dtype.kind == "f" else 0
+            message = f"{op.name}: in place over input {i}"
+            np.testing.assert_allclose(arrays[i], y, rtol=unit, err_msg=message)
 
 
 def check_documentation(op: Op) -> None:

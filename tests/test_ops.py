@@ -71,7 +71,7 @@ def test_rules_of_the_rules_agree_with_finite_differences(name: str) -> None:
 @given(data=st.data(), dtype=st.sampled_from([np.float16, np.float32]))
 def test_float_dtypes_are_kept(name: str, data: Any, dtype: Any) -> None:
     op = mg.OPS[name]
-    check_dtype(op, data.draw(calls(op)), dtype)
+    check_dtype(op, data.draw(calls(op, dtype=dtype)), dtype)
 
 
 @every_op
