@@ -16,12 +16,13 @@ from ..arrays import Array, exact
 from ..core import Op
 from ..record import BUILTIN
 from ..recording import Watcher
-from ..replay import PathError, Recorder, Replay
+from ..replay import PathError, Recorder
 from .differences import CLOSER, Bracket, Estimate, Slope, bracket, derivative
 from .findings import Failure, unverified
 from .subject import (
     PERTURBATION,
     Continued,
+    Frozen,
     Perturbed,
     Subject,
     coarser,
@@ -122,7 +123,7 @@ class Check:
     def value_at(self, point: Array, choices: Recorder | None = None) -> Array:
         """Return the upstream sums at another point, the choices held fast; nan where it fails."""
         try:
-            values = self.subject.value_at(point, Replay(choices or self.calls))
+            values = self.subject.value_at(point, Frozen(choices or self.calls))
         except PathError:
             raise
         except Exception as error:  # outside of where the function is defined, in its own way
@@ -338,7 +339,8 @@ class Check:
     def brackets(self, v: Array) -> list[Bracket]:
         """Return bounds of the slopes on both sides along v, one for each upstream sum."""
         reach = np.abs(self.subject.start[np.flatnonzero(v)]).max(initial=0.0)
-        steps = 0.5 ** np.arange(40 - int(np.log2(max(reach, 2.0**-20))), -1, -1.0)
+        power = int(np.log2(max(reach, 2.0**-20)))
+        steps = 2.0 ** np.arange(power - 40, max(power - 20, 0) + 1)
         here = self.value_at(self.subject.start)
         sides = []
         for sign in (-1, 1):
@@ -365,7 +367,8 @@ def _only(v: Array, inputs: Array) -> Array:
 
 
 def _root_mean_square(x: Array) -> Array:
-    return np.asarray(np.sqrt(np.mean(np.square(x), axis=0)))
+    scale = np.abs(x).max(axis=0, initial=np.finfo(float).tiny)  # whose square may overflow
+    return np.asarray(scale * np.sqrt(np.mean(np.square(x / scale), axis=0)))
 
 
 def _may_bend_unseen(op: Op) -> bool:

@@ -9,6 +9,7 @@ from ..replay import Recorder, Replay
 from .findings import Failure, unverified
 from .subject import Subject, unit_roundoff
 
+FLOAT = "The value {} is a float among Fractions, not exact. Keep to Fractions, or give floats."
 NOT_FINITE = "The value {} is not finite. Check the gradient elsewhere."
 RANDOM = "Two calls give {} and {}. Give the function's random numbers a fixed seed."
 RANDOM_PATH = "Two calls take different paths. Give the function's random numbers a fixed seed."
@@ -21,12 +22,12 @@ def faults_of_value(subject: Subject, recorder: Recorder, here: Array) -> list[F
 
 
 def not_finite(subject: Subject, here: Array) -> list[Failure]:
-    """Return the first input or result that is not finite."""
-    if subject.exact:
-        return []
+    """Return the first input or result that is not finite, or not exact where all should be."""
     for name, values in ((subject.name, subject.start), (subject.result_name, here)):
-        for k in np.flatnonzero(~np.isfinite(values))[:1]:
-            return [unverified(name(int(k)), NOT_FINITE.format(values[k]))]
+        bad = [isinstance(x, float) for x in values] if subject.exact else ~np.isfinite(values)
+        for k in map(int, np.flatnonzero(bad)[:1]):
+            why = FLOAT if subject.exact else NOT_FINITE
+            return [unverified(name(k), why.format(values[k]))]
     return []
 
 
