@@ -10,19 +10,30 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array
+from ..arrays import Array, exact
 from ..directional import Toward
 from ..replay import Recorder, Replay
 from .findings import Bend, Failure
-from .selection_check import INTEGERS, SAFETY, Check
+from .selection_check import SAFETY, Check
 
+FINE, COARSE = 2**17, 8  # a random direction has components below 8, in steps of 2**-17
 DIRECTIONS = 32  # at most, along which one-sided slopes are taken
+
+ARTIFACT = (
+    "Each op follows its convention, but their composition has another slope. grad(f, toward=v) "
+    "gives one that the function has."
+)
+JUMP = "The value jumps here, so that the function has no slope."
 
 
 def bends_of(check: Check) -> list[Bend]:
     """Return the directions along which the point is no smooth one."""
     n = len(check.subject.start)
-    anywhere = check.rng.choice(INTEGERS, n).astype(check.subject.start.dtype)
+    # Of many digits, as small integers may be equal and leave a tie tied.
+    drawn = check.rng.integers(1, FINE * COARSE, n) * check.rng.choice([-1, 1], n)
+    anywhere = drawn.astype(check.subject.start.dtype) / (
+        exact(FINE) if check.subject.exact else FINE
+    )
     if _same(_choices_toward(check, anywhere), check.calls.choices):
         return []
     some = check.rng.permutation(n)[: DIRECTIONS if check.entrywise else 0]
@@ -39,9 +50,10 @@ def _bends_along(check: Check, v: Array) -> list[Bend]:
         sides.append(check.slopes(v, later))
         with Replay(later):
             there = check.subject.values(check.subject.call())
-        jumps |= np.abs(check.upstream @ (there - check.here)) > SAFETY * check.noise + 0.0
+        jumps |= np.abs(check.upstream @ (there - check.here)) > SAFETY * check.native_noise
     left, right = sides
-    tolerance = SAFETY * (left.error + right.error) + 1e-9 * np.abs(analytic).astype(float)
+    errors = left.error + right.error + check.slope_rounding(v)
+    tolerance = SAFETY * errors + 1e-9 * np.abs(analytic).astype(float)
     found = []
     for k, (a, low, high, slack) in enumerate(
         zip(analytic, left.value, right.value, tolerance, strict=True)
@@ -64,8 +76,7 @@ def as_failures(bends: list[Bend]) -> list[Failure]:
             0.0,
             0.0,
             bend.kind,
-            "Each op follows its convention, but their composition has another slope. "
-            "grad(f, toward=v) gives one that the function has.",
+            JUMP if bend.kind == "jump" else ARTIFACT,
         )
         for bend in bends
         if bend.kind != "kink"

@@ -79,12 +79,13 @@ class Check:
     def _choose_directions(self) -> None:
         n, m = len(self.subject.start), len(self.here)
         self.entrywise = n * m <= ENTRIES and n <= INPUTS and m <= RESULTS
-        self.directions = self._units(n) if self.entrywise else self._integers(n)
-        if self.entrywise and self.blind and n > 1:
+        # Of few there are no more unit vectors than directions.
+        self.directions = self._units(n) if self.entrywise or n <= DIRECTIONS else self._integers(n)
+        if self.blind and 1 < n == len(self.directions):
             # A slope towards each input may be right where the sum is not, as 1 and 1 at a tie.
             ones = np.ones((1, n), self.directions.dtype)
             self.directions = np.concatenate([self.directions, ones, self._integers(n)])
-        self.upstream = self._units(m) if self.entrywise or m == 1 else self._integers(m)
+        self.upstream = self._units(m) if self.entrywise or m <= DIRECTIONS else self._integers(m)
         self.rows = self.noise = self.off_rows = np.zeros(0)
         self.raised, self.source = "", "backward"
 
@@ -93,15 +94,16 @@ class Check:
         return units.astype(object) if self.subject.exact else units.astype(float)
 
     def _integers(self, n: int) -> Array:
-        drawn = self.rng.choice(INTEGERS, (min(DIRECTIONS, max(n, 1)), n))
+        drawn = self.rng.choice(INTEGERS, (min(DIRECTIONS, n), n))
         return drawn.astype(object) if self.subject.exact else drawn.astype(float)
 
     @property
     def miss(self) -> float:
         """The probability of missing a wrong Jacobian (Schwartz, 1980; Zippel, 1979)."""
-        sums = 1 if len(self.upstream) == 1 else len(self.upstream)
-        chance = float(len(INTEGERS)) ** -len(self.directions)
-        return 0.0 if self.entrywise else chance if sums == 1 else 2 * chance
+        if self.entrywise:
+            return 0.0
+        n, m = len(self.subject.start), len(self.here)
+        return sum(float(len(INTEGERS)) ** -DIRECTIONS for count in (n, m) if count > DIRECTIONS)
 
     # --- what the gradient says ------------------------------------------------------------------
 
@@ -192,8 +194,11 @@ class Check:
 
     # --- the two compared ------------------------------------------------------------------------
 
-    def compare(self) -> tuple[list[Failure], float]:
-        """Return the slopes that are wrong, and the largest error as a share of the tolerance."""
+    def compare(self, locate: bool = True) -> tuple[list[Failure], float]:
+        """Return the slopes that are wrong, and the largest error as a share of the tolerance.
+
+        If directions tell of a wrong slope, `locate` looks for an entry that is.
+        """
         failures = self.faults_of_value() if len(self.subject.start) else []
         if failures:
             return failures, np.inf
@@ -210,7 +215,7 @@ class Check:
             wrong, share = self._compare_along(v)
             failures += wrong
             worst = max(worst, share)
-        if failures and not self.entrywise:
+        if failures and locate and not self.entrywise:
             failures = self._wrong_entry() + failures
         return failures, worst
 
@@ -244,10 +249,22 @@ class Check:
 
     def slope_rounding(self, v: Array) -> Array:
         """Return the rounding errors of the gradient's slopes along v."""
-        native, sizes = self.subject.native, np.abs(v).astype(float)
-        terms = np.abs(self.rows).astype(float) @ sizes * unit_roundoff(native) / 2
+        if self.subject.exact:
+            return np.zeros(len(self.rows))
+        native, sizes = self.subject.native, np.abs(v)
+        # Entries that are off in any way add up as a random walk, if the signs of v are random.
+        alike = (v >= 0).all() or (v <= 0).all()
+        walk = _root_mean_square((self.rows * v).T) * np.sqrt(len(v))
+        terms = np.abs(self.rows) @ sizes if alike else walk
         measured = _root_mean_square(self.off_rows @ v)
-        return np.asarray(measured + terms + smallest(native) * sizes.sum())
+        return np.asarray(
+            measured + terms * unit_roundoff(native) / 2 + smallest(native) * sizes.sum()
+        )
+
+    @property
+    def native_noise(self) -> Array:
+        """The rounding errors of the values in the dtype of the function."""
+        return np.asarray(self.noise * (unit_roundoff(self.subject.native) / (self.unit or 1)))
 
     def _wrong_entry(self) -> list[Failure]:
         """Return an entry of the Jacobian that is wrong, by halving a direction that told of it."""
