@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from ..core import Op, Tensor
 from .orders import slopes_of
 from .selection_check import Check
 from .subject import Subject, recorded
+from .values import not_finite
 
 SPELLED = 24  # elements of inputs up to which a report spells them out
 CALLS = 300  # that are looked at one by one
@@ -37,7 +39,11 @@ def _fails(op: Op, tensors: list[Tensor], params: dict[str, Any], seed: int, ord
         rng = np.random.default_rng(seed)
         if number > 1:
             function, inputs = slopes_of(function, inputs, rng)
-        if Check(Subject(function, inputs), rng).compare()[0]:
+        subject = Subject(function, inputs)
+        check = Check(subject, rng)
+        if not_finite(subject, check.here):
+            return False
+        if check.compare(locate=False)[0]:
             return True
     return False
 
@@ -49,18 +55,16 @@ def _as_variables(op: Op, arrays: Sequence[Any]) -> list[Tensor]:
     ]
 
 
-def advice(func: Any, inputs: list[Any], subject: Subject, seed: int) -> str:
+def advice(subject: Subject, seed: int) -> str:
     """Return what to do about a failure in less than double precision."""
     if subject.exact or subject.native == np.float64:
         return ""
-    wide = [
-        Tensor(x.data.astype(np.float64), requires_grad=x.requires_grad)
-        if isinstance(x, Tensor) and x.dtype.kind == "f"
-        else x
-        for x in inputs
-    ]
     name = str(subject.native)
-    if Check(Subject(func, wide), np.random.default_rng(seed)).compare()[0]:
+    # The inputs themselves are widened, since the function may use them by another name.
+    with subject.moved_to(subject.start):
+        wide = Subject(subject.func, subject.inputs)
+        fails = Check(wide, np.random.default_rng(seed)).compare(locate=False)[0]
+    if fails:
         return f"In float64 it fails as well: the formula is wrong, not the rounding of {name}."
     return (
         f"In float64 the same check passes: the formula is right, but in {name} it loses more "
@@ -69,20 +73,35 @@ def advice(func: Any, inputs: list[Any], subject: Subject, seed: int) -> str:
     )
 
 
-def again(func: Any, inputs: list[Any], seed: int, more: str, name: str = "gradcheck") -> str:
-    """Return a call that runs the same check again."""
-    function = getattr(func, "__name__", "func")
-    function = function if function.isidentifier() else "func"
+def again(func: Any, inputs: list[Any], seed: int, name: str = "gradcheck", **options: Any) -> str:
+    """Return a call that runs the same check again, with the options that are not the usual ones.
+
+    Options that are functions are named, and so is the function if it has a name.
+    """
+    more = "".join(f", {option}={_spelled(value)}" for option, value in options.items())
+    given = f"[{', '.join(map(_spelled, inputs))}]"
     if sum(np.size(x) for x in inputs) > SPELLED:
-        return f"mg.testing.{name}({function}, inputs, rng={seed}{more}), with the same inputs"
-    spelled = ", ".join(map(_spelled, inputs))
-    return f"mg.testing.{name}({function}, [{spelled}], rng={seed}{more})"
+        return f"mg.testing.{name}({_name(func)}, inputs, rng={seed}{more}), with the same inputs"
+    return f"mg.testing.{name}({_name(func)}, {given}, rng={seed}{more})"
+
+
+def _name(func: Any, otherwise: str = "func") -> str:
+    name = getattr(func, "__name__", otherwise)
+    return name if name.isidentifier() else otherwise
 
 
 def _spelled(x: Any) -> str:
-    array = x.data if isinstance(x, Tensor) else np.asarray(x)
+    if isinstance(x, (list, tuple)):
+        return f"[{', '.join(map(_spelled, x))}]"
+    if callable(x):
+        return _name(x, "gradient")
+    if not isinstance(x, (Tensor, np.ndarray)):
+        return repr(x)
+    array = x.data if isinstance(x, Tensor) else x
+    values = re.sub(r"\b(nan|inf)\b", r"np.\1", repr(array.tolist()))
     dtype = "" if array.dtype in (np.float64, object) else f", dtype='{array.dtype}'"
+    if not array.size:
+        values, dtype = f"np.zeros({array.shape}{dtype})", ""
     if isinstance(x, Tensor):
-        wanted = ", requires_grad=True" if x.requires_grad else ""
-        return f"mg.tensor({x.tolist()!r}{dtype}{wanted})"
-    return f"np.array({array.tolist()!r}{dtype})"
+        return f"mg.tensor({values}{dtype}{', requires_grad=True' * x.requires_grad})"
+    return f"np.array({values}{dtype})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -81,6 +82,7 @@ def gradcheck(
     return found.ok
 
 
+@np.errstate(all="ignore")
 def gradgradcheck(
     func: Callable[..., Any],
     inputs: Any,
@@ -105,16 +107,21 @@ def gradgradcheck(
     >>> gradgradcheck(mg.tanh, mg.tensor([0.5, -2.0], requires_grad=True))
     True
     """
-    seed = _seed(rng)
-    rng = np.random.default_rng(seed)
-    slopes, extended = slopes_of(func, listed(inputs), rng, grad_outputs)
+    _check_options(kinks)
+    seed, given = _seed(rng), listed(inputs)
+    _check_inputs(given)
+    slopes, extended = slopes_of(func, given, np.random.default_rng(seed), grad_outputs)
     found = _report_on(slopes, extended, seed, atol, rtol, kinks, 2)
-    found.again = again(func, listed(inputs), seed, "", "gradgradcheck")
+    options = _unusual(gradgradcheck, grad_outputs=grad_outputs, atol=atol, rtol=rtol, kinks=kinks)
+    found.again = again(func, given, seed, "gradgradcheck", **options)
+    if not found.ok:
+        found.op = failing_op(func, given, seed, 2)
     if raise_exception and not found.ok:
         raise GradientError(f"gradgradcheck: {found}")
     return found.ok
 
 
+@np.errstate(all="ignore")
 def report(
     func: Callable[..., Any],
     inputs: Any,
@@ -137,13 +144,18 @@ def report(
     >>> float(found.bends[0].left), float(found.bends[0].right)
     (1.0, 1.0)
     """
-    if kinks not in KINKS:
-        raise ValueError(f"gradcheck: kinks={kinks!r} was given; it must be one of {KINKS}.")
-    if order < 1:
-        raise ValueError(f"gradcheck: order={order} was given; it must be 1 or more.")
+    _check_options(kinks, order)
     seed, given = _seed(rng), listed(inputs)
+    options = _unusual(
+        gradcheck, eps=eps, atol=atol, rtol=rtol, kinks=kinks, order=order, gradient=gradient,
+        exact=exact,
+    )  # fmt: skip
     if gradient is not None:
-        return _report_on_black_box(func, given, gradient, seed, eps, atol, rtol)
+        _check_black_box(order, exact)
+        found = _report_on_black_box(func, given, gradient, seed, eps, atol, rtol)
+        found.again = again(func, given, seed, **options)
+        return found
+    _check_inputs(given)
     slopes, extended = func, given
     for number in range(1, order + 1):
         if number > 1:
@@ -151,7 +163,7 @@ def report(
         found = _report_on(slopes, extended, seed, atol, rtol, kinks, number, exact)
         if not found.ok:
             break
-    found.again = again(func, given, seed, f", order={order}" if order > 1 else "")
+    found.again = again(func, given, seed, **options)
     if not found.ok:
         found.op = failing_op(func, given, seed, number)
     return found
@@ -167,7 +179,6 @@ def _report_on(
     order: int,
     exact: bool = False,
 ) -> Report:
-    _check_inputs(inputs)
     subject = Subject(func, inputs)
     check = Check(subject, np.random.default_rng(seed), atol, rtol, exact)
     failures, worst = check.compare()
@@ -178,7 +189,7 @@ def _report_on(
         found.order = float(orders.min(initial=np.inf))
         found.failures = [_linear_remainder(order) for order in orders if is_linear(order)]
     if found.failures:
-        found.advice = advice(func, inputs, subject, seed)
+        found.advice = advice(subject, seed)
     elif kinks != "ignore":
         found.bends = bends_of(check)
         if kinks == "strict":
@@ -192,9 +203,7 @@ def _report_on_black_box(
     subject = ArrayFunction(func, inputs, gradient)
     check = BlackBoxCheck(subject, np.random.default_rng(seed), eps, atol, rtol)
     failures, worst = check.compare()
-    found = _summary(f"black box, {subject.native}", check, failures, worst)
-    found.again = again(func, inputs, seed, ", gradient=...")
-    return found
+    return _summary(f"black box, {subject.native}", check, failures, worst)
 
 
 def _linear_remainder(order: float) -> Failure:
@@ -206,6 +215,32 @@ def _linear_remainder(order: float) -> Failure:
 def _summary(mode: str, check: Check, failures: list[Failure], worst: float) -> Report:
     count = len(check.directions) * len(check.upstream)
     return Report(mode, count, len(check.directions), check.miss, worst, failures)
+
+
+def _check_options(kinks: str, order: Any = 1) -> None:
+    if kinks not in KINKS:
+        raise ValueError(f"gradcheck: kinks={kinks!r} was given; it must be one of {KINKS}.")
+    if not isinstance(order, (int, np.integer)) or order < 1:
+        raise ValueError(f"gradcheck: order={order!r} was given; it must be 1 or more, an integer.")
+
+
+def _check_black_box(order: int, exact: bool) -> None:
+    for given in (f"order={order}" if order != 1 else "", "exact=True" if exact else ""):
+        if given:
+            raise ValueError(
+                f"gradcheck: {given} was given with gradient=; of a black box first derivatives "
+                "are checked, to rounding. For the second, check the gradient as a function itself."
+            )
+
+
+def _unusual(check: Callable[..., Any], **options: Any) -> dict[str, Any]:
+    """Return the options that are not the defaults of a check."""
+    usual = inspect.signature(check).parameters
+    return {
+        name: value
+        for name, value in options.items()
+        if value is not None and (np.ndim(value) > 0 or value != usual[name].default)
+    }
 
 
 def _check_inputs(inputs: list[Any]) -> None:
