@@ -130,7 +130,11 @@ class Toward(Watcher):
     def along_first(self, y: Tensor) -> Array:
         """Return how fast y moves along the direction itself."""
         tangents = self.tangents(y)
-        return np.array(tangents[0], y.dtype) if tangents else filled_like(y, 0)
+        if not tangents:
+            return filled_like(y, 0)
+        if y.dtype.hasobject:
+            return np.asarray(np.frompyfunc(exact, 1, 1)(tangents[0]), object)
+        return np.array(tangents[0], y.dtype)
 
     def run(
         self, op: Op, inputs: tuple[Tensor, ...], arrays: list[Array], params: dict[str, Any]

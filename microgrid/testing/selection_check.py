@@ -334,10 +334,10 @@ class Check:
 
     def slopes(self, v: Array, choices: Recorder | None = None) -> Estimate:
         """Return the slopes along v that the values give, with the choices held fast."""
+        # Near means near beside any of the inputs: a norm bends on the scale of the smallest.
         sizes = np.abs(self.subject.start).astype(float)
-        known = sizes[sizes > 0]
-        near = {2.0**-8 * float(size) for size in (known.max(initial=0), known.min(initial=1))}
-        near = {step for step in near if 0 < step < min(CLOSER)}
+        powers = np.unique(np.frexp(sizes[sizes > 0])[1] // 16) * 16 - 8
+        near = {2.0 ** float(power) for power in powers if power < np.log2(min(CLOSER))}
         found = derivative(self.central(v, choices), sorted(near)[::-1], self.subject.exact)
         return self._with_unseen_kinks(v, found) if self.blind else found
 

@@ -36,7 +36,11 @@ class Calls(Recorder):
 
 
 class Continued(Recorder):
-    """Replays the choices of a recording, and records those that come after: the rules'."""
+    """Replays the choices of a recording, and records those that come after: the rules'.
+
+    Attributes:
+        coarsest: the coarsest dtype to which a call rounds numbers in double precision.
+    """
 
     def __init__(self, recorder: Recorder) -> None:
         super().__init__()
@@ -56,7 +60,9 @@ class Continued(Recorder):
         else:
             self._left -= 1
             data = self._replay.run(op, inputs, arrays, params)
-        self.coarsest = coarser(self.coarsest, data.dtype)
+        # Parameters that the function brings along may be coarser: they are constants.
+        if any(a.dtype == np.float64 for a in arrays):
+            self.coarsest = coarser(self.coarsest, data.dtype)
         return data
 
 
