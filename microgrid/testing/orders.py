@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,5 +63,5 @@ def _joined(shapes: Sequence[tuple[int, ...]]) -> str:
 
 
 def listed(inputs: Any) -> list[Any]:
-    """Return one input or several as a list."""
-    return list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+    """Return one input or several, as of model.parameters(), as a list."""
+    return list(inputs) if isinstance(inputs, (list, tuple, Iterator)) else [inputs]
