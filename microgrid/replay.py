@@ -44,8 +44,10 @@ class Recorder(Watcher):
     ) -> Array:
         """Return the op's value, having noted its choice."""
         if op.selection is not None:
-            moving = [Moving(array) for array in arrays]
-            self.choices.append((op, op.selection.choose(*moving, **params)))
+            choice = op.selection.choose(*map(Moving, arrays), **params)
+            if any(choice is array for array in arrays):
+                choice = choice.copy()  # a condition, which may be written to later
+            self.choices.append((op, choice))
         return super().run(op, inputs, arrays, params)
 
 
@@ -53,7 +55,8 @@ class Replay(Watcher):
     """Gives the ops the choices that were recorded; an input that has moved changes none of them.
 
     Raises:
-        PathError: an op is called that was not called at this point of the recording.
+        PathError: an op is called that was not called at this point of the recording, or one that
+            was is not.
 
     >>> import microgrid as mg
     >>> with Replay(recorder_of(mg.relu, mg.tensor(3.0))):
@@ -65,6 +68,12 @@ class Replay(Watcher):
         super().__init__()
         self._choices = iter(recorder.choices)
 
+    def __exit__(self, kind: Any = None, *exception: object) -> None:
+        super().__exit__(kind, *exception)
+        missing, _ = next(self._choices, (None, None))
+        if missing is not None and kind is None:
+            raise self._other_path("nothing", missing.name)
+
     @np.errstate(all="ignore")
     def run(
         self, op: Op, inputs: tuple[Tensor, ...], arrays: list[Array], params: dict[str, Any]
@@ -74,10 +83,7 @@ class Replay(Watcher):
             return super().run(op, inputs, arrays, params)
         recorded, choice = next(self._choices, (None, None))
         if recorded is not op:
-            raise PathError(
-                f"replay: {op.name} was called where {recorded.name if recorded else 'nothing'} "
-                "was called at first. Let no Python branch depend on values; use where()."
-            )
+            raise self._other_path(op.name, recorded.name if recorded else "nothing")
         try:
             return np.asarray(op.selection.piece(choice, *arrays, **params))
         except ValueError as error:
@@ -85,6 +91,13 @@ class Replay(Watcher):
                 f"replay: {op.name} was called with other shapes than at first ({error}). Let no "
                 "shape depend on values."
             ) from error
+
+    @staticmethod
+    def _other_path(now: str, first: str) -> PathError:
+        return PathError(
+            f"replay: {now} was called where {first} was called at first. Let no Python branch "
+            "depend on values; use where()."
+        )
 
 
 def recorder_of(function: Any, *inputs: Any) -> Recorder:

@@ -124,6 +124,6 @@ def constant(choose: Callable[..., Any]) -> Selection:
     """Return the selection of an op whose value is itself a choice, as that of a comparison is."""
     return Selection(
         choose=choose,
-        piece=lambda choice, *arrays, **params: choice,
+        piece=lambda choice, *arrays, **params: np.array(choice),  # a result has its own memory
         tangent=lambda choice, *tangents, **params: np.zeros_like(choice),
     )
