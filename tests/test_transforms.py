@@ -199,8 +199,8 @@ def test_jacobian_of_any_shapes_is_the_matrix_of_a_linear_map(
 
 
 def floats(op: Op, call: Call) -> list[int]:
-    rules = op.rules(len(call.arrays))
-    return [i for i, a in enumerate(call.arrays) if a.dtype.kind == "f" and rules[i] is not None]
+    rules = op.rules(len(call.inputs))
+    return [i for i, a in enumerate(call.inputs) if a.dtype.kind == "f" and rules[i] is not None]
 
 
 def of_floats(op: Op, call: Call) -> tuple[Function, list[np.ndarray]]:
@@ -208,18 +208,18 @@ def of_floats(op: Op, call: Call) -> tuple[Function, list[np.ndarray]]:
     varied = floats(op, call)
 
     def f(*xs: Any) -> Any:
-        inputs: list[Any] = list(call.arrays)
+        inputs: list[Any] = list(call.inputs)
         for i, x in zip(varied, xs, strict=True):
             inputs[i] = x
         return op(*inputs, **call.params)
 
-    return f, [call.arrays[i] for i in varied]
+    return f, [call.inputs[i] for i in varied]
 
 
 def check_forward_is_the_adjoint_of_backward(op: Op, call: Call, tolerance: float) -> bool:
     """⟨u, J t⟩ = ⟨u J, t⟩ for random u and t; return whether there was something to compare."""
     f, xs = of_floats(op, call)
-    if not xs or call.result(op).dtype.kind != "f":
+    if not xs or call.value().dtype.kind != "f":
         return False
     ts = [call.random(x.shape, x.dtype, tag=i) for i, x in enumerate(xs)]
     y, tangent = mg.jvp(f, xs, ts)
@@ -241,11 +241,13 @@ def check_forward_is_the_adjoint_of_backward(op: Op, call: Call, tolerance: floa
 def check_forward_over_reverse_is_reverse_over_reverse(op: Op, call: Call) -> bool:
     """The ops of which rules are made have a forward mode too."""
     f, xs = of_floats(op, call)
-    if not xs or call.result(op).dtype != np.float64:
+    if not xs or call.value().dtype != np.float64:
         return False
     if any(((x != 0) & (np.abs(x) < 1e-3)).any() for x in xs):
         return False  # second derivatives as large as 1/x, of which nothing but rounding may remain
-    w = call.random(call.result(op).shape)
+    if op.name == "prelu" and (xs[0] == 0).any():
+        return False  # at a kink the second derivatives need not be symmetric
+    w = call.random(call.value().shape)
     ts = [call.random(x.shape, tag=i) for i, x in enumerate(xs)]
 
     def loss(*xs: Any) -> Any:
@@ -296,7 +298,7 @@ def test_forward_mode_of_every_rule_agrees_with_going_back_through_it(name: str)
 
 def test_a_rule_that_is_not_linear_is_found() -> None:
     op = declared(lambda g, y, x: g * mg.absolute(g), name="crooked")
-    call = Call([np.array([1.0, 2.0])], {}, 0)
+    call = Call(op, [np.array([1.0, 2.0])], {}, 0)
     with pytest.raises(AssertionError, match=r"^crooked"):
         check_forward_is_the_adjoint_of_backward(op, call, CLOSE)
 

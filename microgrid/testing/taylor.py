@@ -26,7 +26,7 @@ def remainder_orders(check: Check) -> Array:
     """
     v = check.rng.choice(INTEGERS, len(check.subject.start)).astype(float)
     start = check.subject.start
-    if ((start != 0) & (np.abs(start) < NEAR)).any():
+    if not start.size or ((start != 0) & (np.abs(start) < NEAR)).any():
         return np.full(len(check.upstream), np.inf)
     here = check.value_or_nan(start)
     steepness = check.slope_rounding(v)
