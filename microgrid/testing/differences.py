@@ -43,7 +43,9 @@ class Estimate:
     kinks: Array
 
 
-def derivative(slope: Slope, near: Sequence[float] = (), exact: bool = False) -> Estimate:
+def derivative(
+    slope: Slope, near: Sequence[float] = (), exact: bool = False, first: float = 1
+) -> Estimate:
     """Return the limit of the central difference `slope(h)` for h to 0.
 
     The first step is 1: of a straight line any step gives the slope, a large one without rounding.
@@ -54,9 +56,10 @@ def derivative(slope: Slope, near: Sequence[float] = (), exact: bool = False) ->
         slope: of a step to (differences, their rounding errors); nan where they cannot be taken.
         near: steps that are small beside the point, for more looks from nearby.
         exact: compute in Fractions, from values of type object.
+        first: the first step, larger than 1 where 1 is lost in the rounding of the point.
     """
     slope = functools.cache(slope)
-    best = extrapolated(slope, 1, exact)
+    best = extrapolated(slope, 1 if exact else first, exact)
     if exact:
         return best
     for step in (*CLOSER, *near):
