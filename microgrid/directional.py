@@ -51,7 +51,9 @@ def directional_derivative(f: Callable[..., Any], x: Any, v: Any) -> Any:
         ShapeError: v does not fit x.
 
     Ties are told from rounding exactly, so give numbers that are computed with exactly where that
-    matters: integers, halves and quarters in floats, or Fractions.
+    matters: integers, halves and quarters in floats, or Fractions. And they are broken by first
+    derivatives: where x starts to move, x * x does not, so that what bends there, as sqrt(x * x)
+    at 0, is not followed. Use absolute() and norm().
 
     >>> from microgrid import absolute, relu
     >>> directional_derivative(relu, 0.0, 1.0), directional_derivative(relu, 0.0, -1.0)
@@ -217,5 +219,7 @@ class Toward(Watcher):
                     continue
                 for j, column in enumerate(columns):
                     along = np.broadcast_to(column[i], row.shape)
-                    total[j] = total[j] + gradients(row, u, along)._data
+                    # With a graph the rules run on Tensors, so that choices in them are seen.
+                    moved = gradients(row, u, along, create_graph=True)
+                    total[j] = total[j] + moved._data
         return total

@@ -46,6 +46,11 @@ def check_op(
     """
     from .strategies.running import for_each_call  # here: it needs hypothesis
 
+    if not isinstance(op, (str, Op)):
+        raise TypeError(
+            f"check_op: a value of type {type(op).__name__} was given; it needs an op or its name. "
+            "Declare one with mg.Op(...); other functions are checked by gradcheck()."
+        )
     if isinstance(op, str) and op not in OPS:
         raise KeyError(f"check_op: there is no op {op!r}. mg.OPS lists those that there are.")
     checked = OPS[op] if isinstance(op, str) else op
@@ -55,7 +60,7 @@ def check_op(
         for a in inputs:
             a.flags.writeable = False
         for number, dtype in enumerate(map(np.dtype, dtypes)):
-            arrays = [a.astype(dtype) if a.dtype.kind == "f" else a for a in inputs]
+            arrays = [a.astype(dtype) if a.dtype.kind == "f" else a.copy() for a in inputs]
             complaint = _complaint(checked, arrays, call.params, order if number == 0 else 1)
             if complaint:
                 cast = type(call)(checked, arrays, call.params)
@@ -67,11 +72,15 @@ def check_op(
 
 def _complaint(op: Op, arrays: list[Array], params: dict[str, Any], order: int) -> str:
     """Return what is wrong with an op at one call; nothing if nothing is."""
+    before = [a.copy() for a in arrays]
     y = np.asarray(op(*arrays, **params))
+    if any(not np.array_equal(a, b, equal_nan=True) for a, b in zip(arrays, before, strict=True)):
+        return "The kernel wrote to its inputs; it must leave them alone."
     if not np.isfinite(y.astype(float)).all():
         return ""  # a value of inf or nan has no slope to check
     return (
         _complaint_of_dtype(arrays, y, op)
+        or _complaint_of_out(op, arrays, params, y)
         or _complaint_of_value(op, arrays, params, y)
         or _complaint_of_rules(op, arrays, params, y, order)
     )
@@ -85,6 +94,18 @@ def _complaint_of_dtype(arrays: list[Array], y: Array, op: Op) -> str:
         return ""
     given = ", ".join(map(str, floats))
     return f"The result has dtype {y.dtype} for inputs of {given}; the kernel must keep it."
+
+
+def _complaint_of_out(op: Op, arrays: list[Array], params: dict[str, Any], y: Array) -> str:
+    out = np.zeros_like(y)
+    try:
+        with np.errstate(all="ignore"):
+            op.kernel(*arrays, out=out, **params)
+    except TypeError as error:
+        return f"The kernel does not take out=: {error}. Let it be kernel(*arrays, out=None)."
+    if np.array_equal(out, y):
+        return ""
+    return "The kernel, given out=, does not write its result there, as a compiled step needs."
 
 
 def _complaint_of_value(op: Op, arrays: list[Array], params: dict[str, Any], y: Array) -> str:

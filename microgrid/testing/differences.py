@@ -91,14 +91,15 @@ def extrapolated(slope: Slope, first: float, exact: bool = False) -> Estimate:
         here, noise = slope(h)
         row = _neville_row(here, last)
         waited = 0 if _improve(best, row, last, noise, h) else waited + 1
-        last = row if np.isfinite(here.astype(float)).all() else []
+        last = row if np.isfinite(here.astype(float)).any() else []
         known = np.isfinite(best.error)
         settled = known & (best.error <= 4 * noise + COARSE**2 * np.abs(best.value))
         good = known & (best.error <= COARSE * np.maximum(np.abs(best.value), 1))
         if settled.all() or (waited >= PATIENCE and good.all()):
-            if _holds_between(slope, best, start, exact):
+            holds = _holds_between(slope, best, start, exact)
+            if holds.all():
                 break
-            best, last = _nothing((here, noise)), []
+            best.error, last = np.where(holds, best.error, np.inf), []
     return best
 
 
@@ -140,13 +141,13 @@ def _improve(best: Estimate, row: list[Array], last: list[Array], noise: Array, 
 
 
 @np.errstate(invalid="ignore")
-def _holds_between(slope: Slope, best: Estimate, start: Any, exact: bool) -> bool:
-    """Return whether a step that is no power of two agrees: a periodic function may fool those."""
+def _holds_between(slope: Slope, best: Estimate, start: Any, exact: bool) -> Array:
+    """Return where a step that is no power of two agrees: a periodic function may fool those."""
     at_step, _ = slope(start if exact else best.step)
     between, noise = slope(start * 3 / 4 if exact else 0.7316 * best.step)
     allowed = 2 * np.abs(at_step - best.value) + 16 * best.error + 4 * noise
     close = np.abs(between - best.value) <= allowed + COARSE * np.abs(best.value)
-    return bool(np.all(close))
+    return np.asarray(close)
 
 
 @dataclass
@@ -197,3 +198,11 @@ def noise_of(function: Function, step: float) -> Array:
     third = np.diff(values, 3, axis=0)
     # The variance of a third difference is (6 choose 3) times that of a value.
     return np.asarray(np.sqrt(np.mean(np.square(third), axis=0) / 20))
+
+
+def root_mean_square(x: Array) -> Array:
+    """Return the root of the mean square over the first axis; of nothing, 0."""
+    if not len(x):
+        return np.zeros(x.shape[1:])
+    scale = np.abs(x).max(axis=0, initial=np.finfo(float).tiny)  # whose square may overflow
+    return np.asarray(scale * np.sqrt(np.mean(np.square(x / scale), axis=0)))

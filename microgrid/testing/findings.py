@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import MicrogridError
 
 SHOWN = 5
+TOO_COARSE = "The values are too coarse to tell, or the function is not smooth here."
 
 
 class GradientError(MicrogridError, AssertionError):
@@ -113,6 +114,11 @@ class Report:
     def ok(self) -> bool:
         """Whether the gradient is right."""
         return not self.failures
+
+    @property
+    def refuted(self) -> bool:
+        """Whether something is wrong, and not only too coarse to tell."""
+        return any(not failure.why.startswith(TOO_COARSE) for failure in self.failures)
 
     @property
     def kind(self) -> str:

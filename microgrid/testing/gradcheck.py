@@ -115,7 +115,7 @@ def gradgradcheck(
     options = _unusual(gradgradcheck, grad_outputs=grad_outputs, atol=atol, rtol=rtol, kinks=kinks)
     found.again = again(func, given, seed, "gradgradcheck", **options)
     if not found.ok:
-        found.op = failing_op(func, given, seed, 2)
+        found.op = failing_op(func, given, seed, 2) if found.refuted else ""
     if raise_exception and not found.ok:
         raise GradientError(f"gradgradcheck: {found}")
     return found.ok
@@ -165,7 +165,7 @@ def report(
             break
     found.again = again(func, given, seed, **options)
     if not found.ok:
-        found.op = failing_op(func, given, seed, number)
+        found.op = failing_op(func, given, seed, number) if found.refuted else ""
     return found
 
 
@@ -188,9 +188,9 @@ def _report_on(
         orders = remainder_orders(check)
         found.order = float(orders.min(initial=np.inf))
         found.failures = [_linear_remainder(order) for order in orders if is_linear(order)]
-    if found.failures:
+    if found.failures and found.refuted:
         found.advice = advice(subject, seed)
-    elif kinks != "ignore":
+    elif not found.failures and kinks != "ignore":
         found.bends = bends_of(check)
         if kinks == "strict":
             found.failures = as_failures(found.bends)

@@ -13,12 +13,19 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, exact
-from ..core import Op
-from ..record import BUILTIN
 from ..recording import Watcher
 from ..replay import PathError, Recorder
-from .differences import CLOSER, Bracket, Estimate, Slope, bracket, derivative
-from .findings import Failure, unverified
+from .differences import (
+    CLOSER,
+    Bracket,
+    Estimate,
+    Slope,
+    bracket,
+    derivative,
+    noise_of,
+    root_mean_square,
+)
+from .findings import TOO_COARSE, Failure, unverified
 from .subject import (
     PERTURBATION,
     Continued,
@@ -26,6 +33,8 @@ from .subject import (
     Perturbed,
     Subject,
     coarser,
+    may_bend_unseen,
+    only,
     recorded,
     smallest,
     unit_roundoff,
@@ -38,12 +47,12 @@ INTEGERS = tuple(i for i in range(-8, 9) if i)  # of random directions: small, t
 DOUBLE = np.dtype(float)
 SAFETY = 16  # the observed error of 800 nets never passed 1.7 of the estimate
 BITS = 30  # that the first step is smaller than the point at most
+SMALL = 2.0**-20  # the size that an input of 0 is taken to have
 LOST = 1e-3  # share of a step by which rounding may change it
 WIDE = {"e": 3, "f": 20, "d": 40}  # powers of 2 by which a gradient of each dtype is scaled
 DRAWS = 4  # perturbed runs, of which the root mean square is taken
 
 NOT_LINEAR = "The gradients of the results do not add up: a rule is not linear in g."
-UNVERIFIED = "The values are too coarse to tell, or the function is not smooth here."
 RECORDED = (
     " That was with the inputs moved and the gradient recorded: compute in the function all that "
     "depends on its inputs, and write rules in ops."
@@ -72,7 +81,7 @@ class Check:
         self.calls, self.results = recorded(subject)
         subject.native = coarser(subject.native, self.calls.coarsest)
         self.here = subject.values(self.results)
-        self.blind = any(_may_bend_unseen(op) for op, _, _ in self.calls.calls)
+        self.blind = any(may_bend_unseen(op) for op, _, _ in self.calls.calls)
         self._choose_directions()
         self.unit = 0 if subject.exact else unit_roundoff(DOUBLE)
         self.grain = smallest(DOUBLE)
@@ -182,8 +191,14 @@ class Check:
         off_rows = np.nan_to_num([there - rows for _, there in drawn]) / PERTURBATION
         # The function may cast to something coarser than double by itself.
         self.unit, self.grain = unit_roundoff(whole.coarsest), smallest(whole.coarsest)
-        noise = _root_mean_square(off_values) * self.unit
+        noise = np.fmax(root_mean_square(off_values) * self.unit, self._noise_close_by())
         return noise, off_rows * unit_roundoff(subject.native)
+
+    def _noise_close_by(self) -> Array:
+        """Return the noise of values close by: that of a sum's terms inside an op shows there."""
+        start, sizes = self.subject.start, np.abs(self.subject.start)
+        v = np.where(sizes > 0, sizes, SMALL) * self.rng.choice([-1, 1], len(start))
+        return noise_of(lambda t: self.value_or_nan(start + t * v), 64 * self.unit)
 
     def value_or_nan(self, point: Array, choices: Recorder | None = None) -> Array:
         """Return the same, and nan too where the function takes another path."""
@@ -211,6 +226,10 @@ class Check:
         except Exception as error:  # a rule may fail in any way
             why = f"It raised {type(error).__name__}: {error}{how}"
             return [unverified(self.source, why)], np.inf
+        if not self.subject.exact and not np.isfinite(self.rows).all():
+            k, i = map(int, np.argwhere(~np.isfinite(self.rows))[0])
+            why = f"The gradient is {self.rows[k, i]}. Check it elsewhere."
+            return [unverified(self.what(k, np.arange(len(self.subject.start)) == i), why)], np.inf
         failures, worst = self._not_linear(), 0.0
         for v in self.directions:
             wrong, share = self._compare_along(v)
@@ -237,7 +256,7 @@ class Check:
                 float(tolerance[k]),
                 found.step,
                 "unverified" if coarse[k] else "kink" if found.kinks[k] else "smooth",
-                UNVERIFIED + self.raised if coarse[k] else "",
+                TOO_COARSE + self.raised if coarse[k] else "",
             )
             for k in map(int, np.flatnonzero(~fine | coarse))
         ]
@@ -255,9 +274,9 @@ class Check:
         native, sizes = self.subject.native, np.abs(v)
         # Entries that are off in any way add up as a random walk, if the signs of v are random.
         alike = (v >= 0).all() or (v <= 0).all()
-        walk = _root_mean_square((self.rows * v).T) * np.sqrt(len(v))
+        walk = root_mean_square((self.rows * v).T) * np.sqrt(len(v))
         terms = np.abs(self.rows) @ sizes if alike else walk
-        measured = _root_mean_square(self.off_rows @ v)
+        measured = root_mean_square(self.off_rows @ v)
         return np.asarray(
             measured + terms * unit_roundoff(native) / 2 + smallest(native) * sizes.sum()
         )
@@ -275,9 +294,9 @@ class Check:
             inputs = np.flatnonzero(v)
             while len(inputs) > 1:
                 half = inputs[: len(inputs) // 2]
-                wrong = self._compare_along(_only(v, half))[0]
+                wrong = self._compare_along(only(v, half))[0]
                 inputs = half if wrong else inputs[len(inputs) // 2 :]
-            return self._compare_along(_only(v, inputs))[0]
+            return self._compare_along(only(v, inputs))[0]
         return []
 
     def _not_linear(self) -> list[Failure]:
@@ -299,7 +318,7 @@ class Check:
         summed = scale * (weights @ self.rows)
         tolerance = 0 * np.abs(summed).astype(float)
         if not self.exact:
-            rounding = np.abs(weights) @ _root_mean_square(self.off_rows)
+            rounding = np.abs(weights) @ root_mean_square(self.off_rows)
             terms = np.abs(weights) @ np.abs(self.rows)
             unit, least = unit_roundoff(self.subject.native), smallest(self.subject.native)
             tolerance = SAFETY * (scale * (rounding + unit * terms) + least)
@@ -343,7 +362,8 @@ class Check:
         first = 2.0 ** max(0, int(largest) - BITS)
         slope = self.central(v, choices)
         found = derivative(slope, sorted(near)[::-1], self.subject.exact, first)
-        return self._with_unseen_kinks(v, found) if self.blind else found
+        unseen = self.blind and not self.subject.exact
+        return self._with_unseen_kinks(v, found) if unseen else found
 
     def _with_unseen_kinks(self, v: Array, found: Estimate) -> Estimate:
         """Return what values close by say, where the extrapolation from afar contradicts them."""
@@ -378,20 +398,3 @@ class Check:
                 ]
             )
         return [Bracket(left, right) for left, right in zip(*sides, strict=True)]
-
-
-def _only(v: Array, inputs: Array) -> Array:
-    """Return the direction along some of the inputs alone."""
-    part = 0 * v
-    part[inputs] = v[inputs]
-    return part
-
-
-def _root_mean_square(x: Array) -> Array:
-    scale = np.abs(x).max(axis=0, initial=np.finfo(float).tiny)  # whose square may overflow
-    return np.asarray(scale * np.sqrt(np.mean(np.square(x / scale), axis=0)))
-
-
-def _may_bend_unseen(op: Op) -> bool:
-    """Return whether an op is a user's own and tells of no pieces, though it may have kinks."""
-    return op.selection is None and op.name not in BUILTIN

@@ -11,6 +11,7 @@ import numpy as np
 from ..arrays import Array
 from ..backward import gradients
 from ..core import Op, Tensor, next_serial
+from ..record import BUILTIN
 from ..recording import Watcher, enable_grad
 from ..replay import Recorder, Replay
 
@@ -236,6 +237,11 @@ def smallest(dtype: np.dtype[Any]) -> float:
     return float(np.finfo(dtype).smallest_subnormal) if dtype.kind == "f" else 0.0
 
 
+def smallest_normal(dtype: np.dtype[Any]) -> float:
+    """Return the smallest number that this dtype holds with all its digits; of objects, 0."""
+    return float(np.finfo(dtype).tiny) if dtype.kind == "f" else 0.0
+
+
 def _precision(dtype: np.dtype[Any]) -> float:
     return -1.0 if dtype.kind == "O" else 1 / float(np.finfo(dtype).eps)
 
@@ -261,3 +267,15 @@ def recorded(subject: Subject) -> tuple[Calls, list[Tensor]]:
     with calls:
         results = subject.call()
     return calls, results
+
+
+def only(v: Array, inputs: Array) -> Array:
+    """Return the direction along some of the inputs alone."""
+    part = 0 * v
+    part[inputs] = v[inputs]
+    return part
+
+
+def may_bend_unseen(op: Op) -> bool:
+    """Return whether an op is a user's own and tells of no pieces, though it may have kinks."""
+    return op.selection is None and op.name not in BUILTIN

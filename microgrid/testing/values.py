@@ -7,7 +7,7 @@ import numpy as np
 from ..arrays import Array
 from ..replay import Recorder, Replay
 from .findings import Failure, unverified
-from .subject import Subject, unit_roundoff
+from .subject import Subject, smallest_normal, unit_roundoff
 
 FLOAT = "The value {} is a float among Fractions, not exact. Keep to Fractions, or give floats."
 NOT_FINITE = "The value {} is not finite. Check the gradient elsewhere."
@@ -57,7 +57,7 @@ def unequal(subject: Subject, here: Array, found: Array, why: str) -> list[Failu
     """Return where the value found differs from the one here by more than its last bits."""
     if len(found) != len(here):
         return [unverified("the function", RANDOM_PATH)]
-    allowed = 4 * unit_roundoff(subject.native) * np.abs(here)
+    allowed = 4 * unit_roundoff(subject.native) * np.abs(here) + 4 * smallest_normal(subject.native)
     return [
         unverified(subject.result_name(k), why.format(here[k], found[k]))
         for k in map(int, np.flatnonzero(np.abs(found - here) > allowed))
