@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import numpy as np
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, find, given, settings
 
 import microgrid as mg
 
@@ -21,6 +21,13 @@ def collected(strategy, examples=300):
 
     collect()
     return found
+
+
+def simplest(strategy, wanted):
+    """Return what an example that is wanted shrinks to."""
+    # Without a database: hypothesis would take up what another test found with the same lambda.
+    without = settings(database=None, max_examples=2000)
+    return find(strategy, lambda x: bool(wanted(x)), settings=without)
 
 
 def pasted(drawn):

@@ -198,7 +198,8 @@ class Check:
         """Return the noise of values close by: that of a sum's terms inside an op shows there."""
         start, sizes = self.subject.start, np.abs(self.subject.start)
         v = np.where(sizes > 0, sizes, SMALL) * self.rng.choice([-1, 1], len(start))
-        return noise_of(lambda t: self.value_or_nan(start + t * v), 64 * self.unit)
+        step = self.unit ** (2 / 3)  # of which the cube, as curvature goes, is below rounding
+        return noise_of(lambda t: self.value_or_nan(start + t * v), step)
 
     def value_or_nan(self, point: Array, choices: Recorder | None = None) -> Array:
         """Return the same, and nan too where the function takes another path."""
@@ -354,7 +355,6 @@ class Check:
 
     def slopes(self, v: Array, choices: Recorder | None = None) -> Estimate:
         """Return the slopes along v that the values give, with the choices held fast."""
-        # Near means near beside any of the inputs: a norm bends on the scale of the smallest.
         sizes = np.abs(self.subject.start).astype(float)
         powers = np.unique(np.frexp(sizes[sizes > 0])[1] // 16) * 16 - 8
         near = {2.0 ** float(power) for power in powers if power < np.log2(min(CLOSER))}

@@ -24,6 +24,7 @@ Shape: TypeAlias = tuple[int, ...]
 DENOMINATORS = {"integer": 1, "dyadic": 4}
 TWELFTHS = 12  # Fractions of any kind: halves, thirds and quarters are enough, and easy to read
 NEAR = 5e-7  # nearer to a kink than a finite difference steps, so that it steps across
+MANY = 1000
 PALETTE = 3  # how many numbers an array of ties is made of, at most
 MOST_AXES, LONGEST = 3, 3
 
@@ -98,21 +99,25 @@ def _numbers_between(numbers: Numbers, low: float, high: float) -> SearchStrateg
         subnormals = numbers.subnormals and least <= 0 <= most
         return st.floats(least, most, allow_subnormal=subnormals, width=width)
     parts = DENOMINATORS.get(numbers.values, TWELFTHS)
-    # Whole numbers first: they are the simpler ones, and meet more often.
-    return st.one_of(*(_multiples(numbers, low, high, n) for n in dict.fromkeys((1, parts))))
-
-
-def _multiples(numbers: Numbers, low: float, high: float, n: int) -> SearchStrategy[Any]:
-    first, last = math.ceil(low * n), math.floor(high * n)
-    if first > last:
+    counts = range(math.ceil(low * parts), math.floor(high * parts) + 1)
+    exactly: Any = Fraction if numbers.exact else float
+    if not counts:
         return st.nothing()
-    counts = st.integers(first, last)
-    return counts.map(lambda k: Fraction(k, n)) if numbers.exact else counts.map(lambda k: k / n)
+    if len(counts) > MANY:
+        return st.integers(counts[0], counts[-1]).map(lambda k: exactly(Fraction(k, parts)))
+    # In the order in which they shrink: whole numbers first, small ones first.
+    found = sorted((Fraction(k, parts) for k in counts), key=lambda q: (q.denominator, abs(q), -q))
+    whole = [q for q in found if q.denominator == 1]
+    often = len(found) // (2 * len(whole) or 1)  # as often as all others: they meet more easily
+    return st.sampled_from([exactly(q) for q in whole * often + found])
 
 
 def one_of_points(points: Sequence[Any], others: SearchStrategy[Any]) -> SearchStrategy[Any]:
     """Return a strategy of the points in one half of the draws, of the others in the other."""
-    return st.one_of(st.sampled_from(points), others) if points else others
+    # Of a single point there would be nothing to choose: hypothesis counts what has fewer choices
+    # as simpler, and an op with one point in its domain would win over all others.
+    several = points if len(points) > 1 else [*points] * 2
+    return st.one_of(st.sampled_from(several), others) if points else others
 
 
 # --- shapes and layouts --------------------------------------------------------------------------
@@ -138,18 +143,24 @@ def laid_out(
     elements: SearchStrategy[Any],
     ties: bool,
     layouts: bool,
+    room: int = 0,
 ) -> Array:
-    """Draw an array of such elements; with `ties` often of few numbers, which repeat."""
+    """Draw an array of such elements; with `ties` often of few numbers, which repeat.
+
+    hypothesis takes what needs fewer choices for simpler. So ties and layouts are drawn beside the
+    elements, not instead of some. And at least `room` elements are drawn, whatever the size: if
+    that shrinks, what is drawn later keeps its meaning.
+    """
     layout = draw(st.sampled_from(_layouts(shape))) if layouts and shape else "C"
     size = math.prod(shape)
-    base = draw(st.sampled_from(_bases(shape))) if layout == "broadcast" else shape
-    if ties and size > 1 and draw(st.booleans()):
-        few = st.lists(elements, min_size=1, max_size=min(PALETTE, size - 1))
-        elements = st.sampled_from(draw(few))
-    flat = [draw(elements) for _ in range(math.prod(base))]
-    array = np.array(flat, dtype).reshape(base)
+    flat = [draw(elements) for _ in range(max(size, room))]
+    if ties and len(flat) > 1 and draw(st.booleans()):
+        few = st.integers(0, draw(st.integers(0, min(PALETTE, len(flat) - 1) - 1)))
+        flat = [flat[draw(few)] for _ in flat]
+    array = np.array(flat[:size], dtype).reshape(shape)
     if layout == "broadcast":
-        return np.broadcast_to(array, shape)
+        base = draw(st.sampled_from(_bases(shape)))
+        return np.broadcast_to(array[tuple(map(slice, base))].copy(), shape)
     if layout == "reversed":
         return np.flip(np.flip(array).copy())
     if layout == "spaced":

@@ -55,7 +55,7 @@ def fits(op: Op, shape: Shape, dtype: np.dtype[Any]) -> tuple[Fit, ...]:
 def main_shapes(op: Op) -> list[Shape]:
     """Return shapes for the main input of a call that starts from nothing, small ones first."""
     listed = [shapes[main_input(op)] for shapes in op.shapes]
-    return list(dict.fromkeys([*SHAPES, *listed]))
+    return list(dict.fromkeys([*SHAPES, *(shape for shape in listed if 0 not in shape)]))
 
 
 def _candidates(op: Op, shape: Shape) -> list[tuple[Shape, ...]]:

@@ -101,3 +101,29 @@ class Program:
 
     def __repr__(self) -> str:
         return f"Program({written(self.inputs)}, {self.steps!r})"
+
+
+def pruned(program: Program) -> Program:
+    """Return the program without what its result does not need.
+
+    >>> import numpy as np
+    >>> steps = [Step("exp", "x0"), Step("square", "x1"), Step("negative", "y1")]
+    >>> pruned(Program([np.array(0.0), np.array(2.0)], steps))
+    Program([np.array(2.0)], [Step("square", "x0"), Step("negative", "y0")])
+    """
+    needed = {f"y{len(program.steps) - 1}"}
+    for i in reversed(range(len(program.steps))):
+        if f"y{i}" in needed:
+            needed |= {x for x in program.steps[i].args if isinstance(x, str)}
+    inputs = [i for i in range(len(program.inputs)) if f"x{i}" in needed]
+    steps = [i for i in range(len(program.steps)) if f"y{i}" in needed]
+    names = {f"x{i}": f"x{place}" for place, i in enumerate(inputs)}
+    names |= {f"y{i}": f"y{place}" for place, i in enumerate(steps)}
+    return Program(
+        [program.inputs[i] for i in inputs], [_renamed(program.steps[i], names) for i in steps]
+    )
+
+
+def _renamed(step: Step, names: dict[str, str]) -> Step:
+    args = [names[x] if isinstance(x, str) else x for x in step.args]
+    return Step(step.op, *args, **step.params)

@@ -19,13 +19,13 @@ from ...record import OPS, Domain
 from .arrays import Numbers, Shape, Values, laid_out, numbers_for
 from .calls import WHOLE, as_op, domain_of, elements
 from .fitting import CURVED, STRAIGHT_IN_ONE, Fit, fits, main_input, main_shapes, shape_of_pieces
-from .program import Program, Step
+from .program import Program, Step, pruned
 
 COMPARISONS = "greater", "greater_equal", "less", "less_equal", "equal", "not_equal"
 MOST_INPUTS = 3
 Chosen = TypeVar("Chosen")
 LIMIT = 100  # no result is larger, so that rounding stays small beside what is tested
-_INDEX = st.integers(0, 126)
+_INDEX, _MOST = st.integers(0, 126), st.integers(0, 7)
 WHOLE_LINE = Domain(-3, 3)  # a domain that reaches as far does not end there
 
 
@@ -135,18 +135,17 @@ class _Rules:
 def _drawn_program(
     draw: DrawFn, ops: SearchStrategy[Op], max_calls: int, rules: _Rules, scalar: bool
 ) -> Program:
-    growing = _Growing(draw, rules)
-    for i in range(max_calls):
-        if i and draw(st.integers(0, max_calls)) == 0:
-            break
-        op = draw(ops)
+    growing, more = _Growing(draw, rules), st.integers(0, max_calls)
+    for _ in range(max_calls):
         before = growing.copy()
-        if not growing.add(op):
+        if not growing.add(draw(ops)):
             growing = before
+        if not draw(more):  # drawn after the last one too: then any other can be left out
+            break
     if not growing.steps:
         reject()
     growing.join(scalar)
-    return Program(growing.inputs, growing.steps)
+    return pruned(Program(growing.inputs, growing.steps))
 
 
 @dataclass
@@ -246,7 +245,7 @@ class _Growing:
         kind, numbers = domain_of(op, i).kind, self.rules.numbers
         dtype = numbers.dtype if kind == "float" else WHOLE[kind]
         drawn = elements(op, i, fit.params, numbers)
-        return laid_out(self.draw, dtype, fit.shapes[i], drawn, ties=True, layouts=False)
+        return laid_out(self.draw, dtype, fit.shapes[i], drawn, ties=True, layouts=False, room=6)
 
     def newest(self) -> str:
         """Return the name of the last step's result."""
@@ -268,11 +267,16 @@ class _Growing:
         return True
 
     def join(self, scalar: bool) -> None:
-        """Add up the results that no step uses; with `scalar`, to one number."""
+        """Add up the results that no step uses, or most of them; with `scalar`, to one number.
+
+        To leave one out is a simple change, with which a program shrinks by all that led there.
+        """
         *others, total = [name for name in self.values if name not in self.used]
         if scalar:
             total = self.summed(total)
         for name in others:
+            if not self.draw(_MOST):
+                continue
             self.steps.append(Step("add", total, self.summed(name)))
             total = self.newest()
 
