@@ -1,4 +1,4 @@
-"""The examples with other libraries in docs/checking_gradients.md run, where those are installed."""
+"""The examples with other libraries in docs/checking_gradients.md run, where these are there."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from fractions import Fraction
 from typing import Any
@@ -157,10 +158,8 @@ def test_the_inputs_are_untouched_whatever_happens(func, check):
     x = variable(X)
     x.grad = np.array([7.0, 8.0])
     data, serial, graph = x.data, x.serial, (x * x).sum()
-    try:
+    with contextlib.suppress(KeyError, ValueError, AssertionError):
         check(func, x, raise_exception=True)
-    except (KeyError, ValueError, AssertionError):
-        pass
     assert x.data is data
     np.testing.assert_array_equal(data, X)
     assert x.serial == serial
@@ -225,7 +224,7 @@ def test_a_generator_goes_on_from_where_it_is():
 
 
 def test_a_wrong_gradient_raises():
-    with doubled() as op, pytest.raises(GradientError, match="^gradcheck: selection check"):
+    with doubled() as op, pytest.raises(GradientError, match=r"^gradcheck: selection check"):
         gradcheck(op, variable(X))
 
 
