@@ -24,6 +24,8 @@ COLUMNS = 7  # of Neville's scheme: more gains nothing in double precision
 PATIENCE = 5  # halvings without an improvement
 HALVINGS = 60
 BEND = 1e-5  # relative difference of two slopes beyond which there is a kink between them
+LOOKS = 3  # at the noise of values close by
+SMALL = 2.0**-20  # the size that an input of 0 is taken to have
 CLOSER = 2.0**-10, 2.0**-20  # steps from which to look again
 DOUBT = 32  # times the errors of two estimates, by which they contradict each other
 POOR = 1e-5  # an estimate with a larger relative error may be better from nearby
@@ -206,3 +208,22 @@ def root_mean_square(x: Array) -> Array:
         return np.zeros(x.shape[1:])
     scale = np.abs(x).max(axis=0, initial=np.finfo(float).tiny)  # whose square may overflow
     return np.asarray(scale * np.sqrt(np.mean(np.square(x / scale), axis=0)))
+
+
+def noise_close_by(
+    function: Callable[[Array], Array], point: Array, unit: float, rng: np.random.Generator
+) -> Array:
+    """Return the noise of a function's values close to a point, as of a sum's terms inside an op.
+
+    Steps are far beyond the unit roundoff, and their cube, with which curvature goes, is far below.
+    """
+    sizes = np.where(point == 0, SMALL, np.abs(point))
+    found = np.zeros(())
+    for _ in range(LOOKS):  # coarse values may lie on a parabola by chance
+        v = sizes * rng.choice([-1, 1], len(point))
+
+        def along(t: float, v: Array = v) -> Array:
+            return function(point + t * v)
+
+        found = np.fmax(found, noise_of(along, unit ** (2 / 3)))
+    return np.asarray(found)

@@ -22,7 +22,7 @@ from .differences import (
     Slope,
     bracket,
     derivative,
-    noise_of,
+    noise_close_by,
     root_mean_square,
 )
 from .findings import TOO_COARSE, Failure, unverified
@@ -47,7 +47,6 @@ INTEGERS = tuple(i for i in range(-8, 9) if i)  # of random directions: small, t
 DOUBLE = np.dtype(float)
 SAFETY = 16  # the observed error of 800 nets never passed 1.7 of the estimate
 BITS = 30  # that the first step is smaller than the point at most
-SMALL = 2.0**-20  # the size that an input of 0 is taken to have
 LOST = 1e-3  # share of a step by which rounding may change it
 WIDE = {"e": 3, "f": 20, "d": 40}  # powers of 2 by which a gradient of each dtype is scaled
 DRAWS = 4  # perturbed runs, of which the root mean square is taken
@@ -191,15 +190,9 @@ class Check:
         off_rows = np.nan_to_num([there - rows for _, there in drawn]) / PERTURBATION
         # The function may cast to something coarser than double by itself.
         self.unit, self.grain = unit_roundoff(whole.coarsest), smallest(whole.coarsest)
-        noise = np.fmax(root_mean_square(off_values) * self.unit, self._noise_close_by())
+        inside = noise_close_by(self.value_or_nan, subject.start, self.unit, self.rng)
+        noise = np.fmax(root_mean_square(off_values) * self.unit, inside)
         return noise, off_rows * unit_roundoff(subject.native)
-
-    def _noise_close_by(self) -> Array:
-        """Return the noise of values close by: that of a sum's terms inside an op shows there."""
-        start, sizes = self.subject.start, np.abs(self.subject.start)
-        v = np.where(sizes > 0, sizes, SMALL) * self.rng.choice([-1, 1], len(start))
-        step = self.unit ** (2 / 3)  # of which the cube, as curvature goes, is below rounding
-        return noise_of(lambda t: self.value_or_nan(start + t * v), step)
 
     def value_or_nan(self, point: Array, choices: Recorder | None = None) -> Array:
         """Return the same, and nan too where the function takes another path."""
