@@ -199,7 +199,7 @@ def noise_of(function: Function, step: float) -> Array:
     values = np.array([function(i * step) for i in range(-3, 4)], float)
     third = np.diff(values, 3, axis=0)
     # The variance of a third difference is (6 choose 3) times that of a value.
-    return np.asarray(np.sqrt(np.mean(np.square(third), axis=0) / 20))
+    return np.asarray(root_mean_square(third) / np.sqrt(20))
 
 
 def root_mean_square(x: Array) -> Array:
