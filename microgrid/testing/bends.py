@@ -34,7 +34,9 @@ def bends_of(check: Check) -> list[Bend]:
     anywhere = drawn.astype(check.subject.start.dtype) / (
         exact(FINE) if check.subject.exact else FINE
     )
-    if _same(_choices_toward(check, anywhere), check.calls.choices):
+    # Both ways: what is chosen at a kink may be what is chosen on one of its sides.
+    ways = (_choices_toward(check, sign * anywhere) for sign in (1, -1))
+    if all(_same(way, check.calls.choices) for way in ways):
         return []
     some = check.rng.permutation(n)[: DIRECTIONS if check.entrywise else 0]
     along_axes = [bend for i in sorted(some) for bend in _bends_along(check, check.directions[i])]
@@ -99,4 +101,4 @@ def _same(a: list[tuple[Any, Any]], b: list[tuple[Any, Any]]) -> bool:
 def _equal(x: Any, y: Any) -> bool:
     if isinstance(x, tuple):
         return all(map(_equal, x, y))
-    return bool(np.array_equal(x, y) or np.array_equal(x, y, equal_nan=True))
+    return bool(np.array_equal(x, y, equal_nan=np.asarray(x).dtype.kind == "f"))
