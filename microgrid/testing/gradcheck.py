@@ -239,7 +239,8 @@ def _unusual(check: Callable[..., Any], **options: Any) -> dict[str, Any]:
     return {
         name: value
         for name, value in options.items()
-        if value is not None and (np.ndim(value) > 0 or value != usual[name].default)
+        if value is not usual[name].default
+        and (not isinstance(value, (int, float, str)) or value != usual[name].default)
     }
 
 
