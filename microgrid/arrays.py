@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DtypeError
+from .recording import copies, reads, watchers
 
 Array: TypeAlias = NDArray[Any]
 
@@ -99,6 +100,8 @@ def own_index(index: Any) -> Any:
     if type(index) is int or index is None or index is Ellipsis:
         return index
     array = np.array(_without_tensors(index))
+    if watchers and isinstance(index, np.ndarray):
+        copies(index, array)
     if array.dtype.kind == "O" and hasattr(index, "__index__"):
         return op_index(index)
     if array.size == 0 and not isinstance(index, np.ndarray):
@@ -181,7 +184,10 @@ def _without_tensors(x: Any) -> Any:
     """Return x, nested lists and tuples too, with arrays in place of Tensors."""
     if isinstance(x, (list, tuple)):
         return [_without_tensors(item) for item in x]
-    return x._data if _is_tensor(x) else x
+    if not _is_tensor(x):
+        return x
+    reads("conversion to an array")
+    return x._data
 
 
 def _holds_graph(x: Any) -> bool:

@@ -17,8 +17,8 @@ from numpy import ndarray
 from .arrays import Array, as_array, exact, into, native
 from .core import Op, Operand, Tensor, wrap
 from .errors import GraphError, ShapeError
-from .record import Domain
-from .recording import enable_grad, watchers
+from .record import OPS, Domain
+from .recording import enable_grad, no_grad, watchers, watching
 
 _serial = attrgetter("serial")
 
@@ -58,7 +58,9 @@ def backward(result: Tensor, gradient: Operand | None = None, retain_graph: bool
     _propagate(order, grads)
     # Collect, then commit: an error above leaves every .grad as it was.
     for leaf, g in grads.items():
-        if leaf.grad is not None:
+        if watchers:
+            grads[leaf] = _watched_sum(leaf, g)
+        elif leaf.grad is not None:
             grads[leaf] = _sum(leaf.grad, g)
     for leaf, total in grads.items():
         leaf.grad = total
@@ -152,6 +154,16 @@ def _sum(grad: Array, g: Array) -> Array:
     return np.asarray(grad + g, g.dtype)
 
 
+def _watched_sum(leaf: Tensor, g: Any) -> Array:
+    """Return what `.grad` of the leaf is to be, of a gradient that may be a Tensor."""
+    observer = watching.get()
+    if observer is not None:
+        observer.accumulates(leaf)
+    if isinstance(g, Tensor):
+        return (g if leaf.grad is None else OPS["add"](leaf.grad, g))._data
+    return g if leaf.grad is None else _sum(leaf.grad, g)
+
+
 def _ancestors(who: str, result: Tensor) -> list[Tensor]:
     """Return the results that `result` was computed from, itself included, newest first."""
     seen = {result}
@@ -176,7 +188,7 @@ def _ancestors(who: str, result: Tensor) -> list[Tensor]:
     return sorted(seen, key=_serial, reverse=True)
 
 
-def _seed(who: str, y: Tensor, gradient: Operand | None) -> Array:
+def _seed(who: str, y: Tensor, gradient: Operand | None) -> Any:
     if gradient is None:
         if y.size != 1:
             raise GraphError(
@@ -185,7 +197,12 @@ def _seed(who: str, y: Tensor, gradient: Operand | None) -> Array:
             )
         one = exact(1) if y.dtype.hasobject else 1
         return np.full(y.shape, one, y.dtype) if y.ndim else np.array(one, y.dtype)
-    seed = np.array(as_array(who, gradient), y.dtype)
+    seed: Any
+    if watchers and isinstance(gradient, Tensor):  # through an op, so that it is seen
+        with no_grad():
+            seed = gradient.astype(y.dtype)
+    else:
+        seed = np.array(as_array(who, gradient), y.dtype)
     if seed.shape != y.shape:
         raise ShapeError(
             f"{who}: a gradient of shape {seed.shape} was given for a result of shape {y.shape}; "

@@ -31,7 +31,7 @@ from .arrays import (
 from .errors import DtypeError, GraphError, ShapeError
 from .operators import Operators
 from .record import BUILTIN, OPS, Record
-from .recording import is_recording, watchers, watching
+from .recording import forgets, is_recording, no_grad, reads, watchers, watching
 from .signatures import explain_misfit
 
 Operand: TypeAlias = "Tensor | ArrayLike"
@@ -84,6 +84,7 @@ class Op(Record):
         if not tensors:
             return self._on_numbers(inputs, params)  # type: ignore[no-any-return]
         record = wanted and self.has_gradient and is_recording.get()
+        given = inputs
         if tensors < len(inputs):
             arrays = as_arrays(self.name, arrays)
             inputs = tuple(
@@ -96,12 +97,14 @@ class Op(Record):
         if watcher is None:
             data = self.run(arrays, params)
         else:
+            watcher.given = given
             data = watcher.run(self, inputs, arrays, params)
         if data is arrays[0]:  # a kernel that returns its input: a result has memory of its own
             data = data.copy()
         if not record:
             # Outside a graph nothing knows that a view changes with its base: it owns its memory.
-            y = wrap(data.copy() if self.view else data)
+            owning = self.view and (watcher is None or not watcher.keeps_views)
+            y = wrap(data.copy() if owning else data)
         else:
             y = new_tensor(Tensor)
             y._data, y._requires_grad, y.grad = data, True, None
@@ -199,6 +202,8 @@ class Tensor(Operators):
         changed, so that a graph that used the old values refuses to go backward. Writing to single
         elements, `t.data[0] = 1`, does not mark it.
         """
+        if watchers:
+            reads("data")
         if self.op is None:
             return self._data
         view = self._data.view()
@@ -261,24 +266,33 @@ class Tensor(Operators):
                 f"item: the Tensor has shape {self.shape}; one element is needed. "
                 "Index it first, or use tolist()."
             )
+        if watchers:
+            reads("item()")
         return self._data.item()
 
     def numpy(self) -> Array:
         """Return a copy of the values, without the graph."""
+        reads("numpy()")
         return self._data.copy()
 
     def tolist(self) -> Any:
         """Return the values as nested lists of Python numbers."""
+        reads("tolist()")
         return self._data.tolist()
 
     def detach(self) -> Tensor:
         """Return the values as a new leaf that does not require a gradient."""
         # A leaf owns its memory: writing to it must not change what a graph holds.
+        if watchers:
+            with no_grad():
+                return OPS["copy"](self)
         return wrap(self._data.copy())
 
     def zero_grad(self) -> None:
         """Forget the gradient: `grad` becomes None."""
         self.grad = None
+        if watchers:
+            forgets(self)
 
     # --- Python's protocols ----------------------------------------------------------------------
 
@@ -309,6 +323,7 @@ class Tensor(Operators):
         return type(self), self._data.copy(), self._requires_grad and self.is_leaf
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
+        reads("numpy.asarray()")
         return np.array(self._data, dtype, copy=copy is not False)
 
 
@@ -365,7 +380,7 @@ def assign(leaf: Tensor, value: Operand) -> None:
             f"assign: the result of {leaf.op.name} was given; only a leaf can be written to. "
             "Use detach() and assign to that."
         )
-    array = as_array("assign", value)
+    array = value._data if isinstance(value, Tensor) else as_array("assign", value)
     if array.shape != leaf._data.shape:
         raise ShapeError(
             f"assign: a value of shape {array.shape} was given for a Tensor of shape {leaf.shape}; "
@@ -377,4 +392,8 @@ def assign(leaf: Tensor, value: Operand) -> None:
             "it would lose its kind. Cast it with astype() first."
         )
     np.copyto(leaf._data, array, casting="same_kind")
+    if watchers:
+        observer = watching.get()
+        if observer is not None:
+            observer.wrote(leaf, value if isinstance(value, Tensor) else array)
     leaf.serial = next_serial()

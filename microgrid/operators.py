@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .arrays import Array, own_index
 from .errors import DtypeError
 from .record import OPS
-from .recording import is_grad_enabled
+from .recording import is_grad_enabled, reads
 
 if TYPE_CHECKING:
     from .core import Operand, Tensor
@@ -136,6 +136,7 @@ class Operators:
         return (self[i] for i in range(self._data.shape[0]))
 
     def __contains__(self, value: Any) -> bool:
+        reads("in")
         return value in self._data
 
     def __bool__(self) -> bool:
@@ -144,6 +145,7 @@ class Operators:
                 f"bool: the Tensor has shape {self._data.shape}, and a truth value needs one "
                 "element. Compare and reduce .data with any() or all()."
             )
+        reads("bool()")
         return bool(self._data.item())
 
     def __float__(self) -> float:
@@ -161,6 +163,7 @@ class Operators:
                 f"index: the Tensor has dtype {self._data.dtype} and shape {self._data.shape}; an "
                 "index is one integer. Convert it with int()."
             )
+        reads("index()")
         return int(self._data)
 
 

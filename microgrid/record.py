@@ -97,6 +97,10 @@ class Record:
         pieces: `pieces(**params)`, of a piecewise-linear op of one variable.
         selection: how it chooses among smooth pieces, if it has several. It is derived from
             `pieces`, and from the value of an op without a gradient.
+        composed: `composed(*inputs, **params)`, the same value bit for bit by smaller ops, or None
+            if these inputs are not such; the compiler looks inside it to share and to plan.
+        scratch: `scratch(*inputs, **params)` lists the (shape, dtype) of arrays that the kernel
+            works in; it takes them as `scratch=`, or makes them itself.
         in_place: may the kernel write its result over an input of the same shape?
         view: is the result a view of its input?
         effect: is it run for what it overwrites?
@@ -132,6 +136,8 @@ class Record:
     formula: str = ""
     pieces: Callable[..., Pieces] | None = None
     selection: Selection | None = None
+    composed: Callable[..., Any] | None = None
+    scratch: Callable[..., Sequence[tuple[tuple[int, ...], Any]]] | None = None
     in_place: bool = False
     view: bool = False
     effect: bool = False

@@ -28,7 +28,14 @@ class Watcher:
     """Sees every call of an op on Tensors inside a `with` block, and may give its value.
 
     What it does not do itself it leaves to the watcher outside it, if there is one.
+
+    Attributes:
+        given: the operands of the call that is being run, as the caller gave them.
+        keeps_views: whether results that are views stay views outside a graph too.
     """
+
+    given: tuple[Any, ...] = ()
+    keeps_views = False
 
     def __init__(self) -> None:
         self._outer: Watcher | None = None
@@ -62,6 +69,65 @@ class Watcher:
         """Take note of the result."""
         if self._outer is not None:
             self._outer.done(op, inputs, params, y)
+
+    def read(self, how: str) -> None:
+        """Take note that Python asks for the values of a Tensor, by `how`."""
+        if self._outer is not None:
+            self._outer.read(how)
+
+    def copied(self, array: Array, copy: Array) -> None:
+        """Take note that the caller's array was copied, to be used as it is now."""
+        if self._outer is not None:
+            self._outer.copied(array, copy)
+
+    def forgotten(self, leaf: Tensor) -> None:
+        """Take note that `.grad` of the leaf became None."""
+        if self._outer is not None:
+            self._outer.forgotten(leaf)
+
+    def accumulates(self, leaf: Tensor) -> None:
+        """Take note that a gradient is about to be added to `.grad` of the leaf."""
+        if self._outer is not None:
+            self._outer.accumulates(leaf)
+
+    def wrote(self, leaf: Tensor, value: Any) -> None:
+        """Take note that the value was written into the leaf."""
+        if self._outer is not None:
+            self._outer.wrote(leaf, value)
+
+    def acts(self, action: Callable[[], None], *what: Any) -> None:
+        """Run what changes arrays in place, outside the ops, as `what` describes."""
+        if self._outer is None:
+            action()
+        else:
+            self._outer.acts(action, *what)
+
+
+def watcher() -> Watcher | None:
+    """Return who watches here and now, if anybody does."""
+    return watching.get() if watchers else None
+
+
+def reads(how: str) -> None:
+    """Tell the watcher, if there is one, that Python asks for the values of a Tensor."""
+    if watchers:
+        observer = watching.get()
+        if observer is not None:
+            observer.read(how)
+
+
+def copies(array: Array, copy: Array) -> None:
+    """Tell the watcher, if there is one, that the caller's array was copied for later use."""
+    observer = watcher()
+    if observer is not None:
+        observer.copied(array, copy)
+
+
+def forgets(leaf: Tensor) -> None:
+    """Tell the watcher, if there is one, that `.grad` of the leaf became None."""
+    observer = watcher()
+    if observer is not None:
+        observer.forgotten(leaf)
 
 
 class _Recording(ContextDecorator):

@@ -207,7 +207,7 @@ class Module:
     def zero_grad(self) -> None:
         """Forget the gradients: `grad` of every Parameter becomes None."""
         for parameter in self.parameters():
-            parameter.grad = None
+            parameter.zero_grad()
 
     # --- its state -------------------------------------------------------------------------------
 

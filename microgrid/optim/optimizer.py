@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from numbers import Real
 from typing import Any, TypeAlias
 
@@ -11,6 +11,7 @@ import numpy as np
 from ..arrays import Array, as_array
 from ..core import Tensor
 from ..errors import GraphError, ShapeError, StateError
+from ..recording import watcher
 
 Params: TypeAlias = "Iterable[Tensor] | Iterable[dict[str, Any]]"
 
@@ -28,6 +29,8 @@ class Optimizer:
     Attributes:
         param_groups: the groups, whose settings may be changed between steps.
         state: per parameter, the arrays that the optimiser remembers, by name.
+        elementwise: whether `update` treats each element alike, so that several parameters can be
+            updated as one long vector.
 
     Raises:
         TypeError: `params` is one Tensor, or holds something else than Tensors.
@@ -36,6 +39,7 @@ class Optimizer:
     """
 
     slots: tuple[str, ...] = ()
+    elementwise = False
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         model = callable(getattr(params, "parameters", None))
@@ -65,7 +69,20 @@ class Optimizer:
         return type(self).__name__
 
     def step(self) -> None:
-        """Change the parameters by their gradients; a parameter whose `grad` is None stays."""
+        """Change the parameters by their gradients; a parameter whose `grad` is None stays.
+
+        Raises:
+            ShapeError: a gradient, set by hand, has not the shape of its parameter.
+            TypeError: a gradient, set by hand, is no array.
+        """
+        observer = watcher()
+        if observer is None:
+            self._step()
+        else:
+            observer.acts(self._step, self)
+
+    def _step(self) -> None:
+        """Change the parameters."""
         raise NotImplementedError(f"{self._name}: step is not defined.")
 
     def check(self, settings: Mapping[str, Any]) -> None:
@@ -75,7 +92,7 @@ class Optimizer:
         """Forget the gradients: `grad` of every parameter becomes None."""
         for group in self.param_groups:
             for p in group["params"]:
-                p.grad = None
+                p.zero_grad()
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Take a further group of parameters, as the constructor does."""
@@ -127,7 +144,7 @@ class Optimizer:
             ShapeError: one has another shape.
             TypeError: one is no array.
         """
-        for i, p in enumerate(self._parameters()):
+        for i, p in enumerate(self.parameters()):
             if p.grad is not None and not isinstance(p.grad, np.ndarray):
                 raise TypeError(
                     f"{self._name}: the grad of parameter {i} is of type {type(p.grad).__name__}; "
@@ -142,7 +159,7 @@ class Optimizer:
     def scratch(self, p: Tensor) -> Scratch:
         """Return memory of the shape and dtype of p, for use within one update."""
         if p not in self._scratch:
-            everyone = self._parameters()
+            everyone = self.parameters()
             # One piece of memory for all: it stays in the cache while p after p is updated.
             pool = np.empty(max(q._data.nbytes for q in everyone), np.uint8)
             self._scratch.clear()  # the dict stays: `step` has it in hand
@@ -150,6 +167,35 @@ class Optimizer:
                 data = q._data
                 self._scratch[q] = (_shaped_as(data, pool), data.size, data.dtype)
         return self._scratch[p]
+
+    def update(
+        self,
+        group: Mapping[str, Any],
+        data: Array,
+        g: Array,
+        scratch: Array,
+        slots: dict[str, Array] | None,
+    ) -> None:
+        """Change the values in `data` by the gradient g and the group's settings, in place.
+
+        Args:
+            group: the settings.
+            data, g: float[...].
+            scratch: of their shape, to work in.
+            slots: what the optimiser remembers of them, to be changed in place.
+        """
+        raise NotImplementedError(f"{self._name}: update is not defined.")
+
+    def guarded(self) -> Iterator[tuple[str, str, tuple[Any, ...], Any]]:
+        """Yield what a compiled step relies on; the settings are read anew in each step."""
+        groups = self.param_groups
+        yield "param_groups", "{0}.param_groups is {1}", (self, groups), None
+        yield "param_groups", f"len({{0}}) == {len(groups)}", (groups,), None
+        for group in groups:
+            members = group["params"]
+            yield "params", "{0}['params'] is {1}", (group, members), None
+            yield "params", f"len({{0}}) == {len(members)}", (members,), None
+        yield "state", "{0}.state is {1}", (self, self.state), None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_scratch": {}}
@@ -162,7 +208,7 @@ class Optimizer:
         Parameters are numbered in the order of the groups: {"state": {0: {"momentum_buffer": …}},
         "param_groups": [{"params": [0, 1], "lr": 0.1, …}]}.
         """
-        numbers = {id(p): i for i, p in enumerate(self._parameters())}
+        numbers = {id(p): i for i, p in enumerate(self.parameters())}
         return {
             "state": {
                 numbers[id(p)]: {name: array.copy() for name, array in slots.items()}
@@ -186,7 +232,7 @@ class Optimizer:
                 f"load_state_dict: the state does not fit this {self._name}: {'; '.join(faults)}. "
                 "Nothing was loaded. Build the optimiser as it was when saved."
             )
-        parameters = self._parameters()
+        parameters = self.parameters()
         state = {
             parameters[int(i)]: {name: np.array(array) for name, array in slots.items()}
             for i, slots in state_dict["state"].items()
@@ -196,7 +242,8 @@ class Optimizer:
             group.update({key: value for key, value in saved.items() if key != "params"})
         self.state = state
 
-    def _parameters(self) -> list[Tensor]:
+    def parameters(self) -> list[Tensor]:
+        """Return the parameters of all groups, in their order."""
         return [p for group in self.param_groups for p in group["params"]]
 
     def _faults(self, state_dict: Mapping[str, Any]) -> list[str]:
@@ -234,7 +281,7 @@ class Optimizer:
         return faults
 
     def _slot_faults(self, i: Any, slots: Mapping[str, Any]) -> list[str]:
-        parameters = self._parameters()
+        parameters = self.parameters()
         if not str(i).isdecimal() or int(i) >= len(parameters):
             return [f"state of parameter {i}, of {len(parameters)}"]
         p = parameters[int(i)]

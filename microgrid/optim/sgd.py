@@ -59,6 +59,7 @@ class SGD(Optimizer):
     """
 
     slots = ("momentum_buffer",)
+    elementwise = True
 
     def __init__(
         self,
@@ -91,14 +92,23 @@ class SGD(Optimizer):
                 f"dampening={dampening!r}; it needs momentum above 0 and dampening 0."
             )
 
-    @quiet
-    def step(self) -> None:
-        """Change every parameter that has a gradient, in its own memory.
+    def update(
+        self,
+        group: Mapping[str, Any],
+        data: Array,
+        g: Array,
+        scratch: Array,
+        slots: dict[str, Array] | None,
+    ) -> None:
+        """Change the values in `data` by the gradient g and the group's settings, in place."""
+        if group["momentum"] or group["weight_decay"]:
+            buffer = None if slots is None else slots.get("momentum_buffer")
+            g = _direction(data, g, group, scratch, buffer)
+        np.multiply(g, _rate(float(group["lr"]), data.dtype), scratch)
+        np.subtract(data, scratch, data)
 
-        Raises:
-            ShapeError: a gradient, set by hand, has not the shape of its parameter.
-            TypeError: a gradient, set by hand, is no array.
-        """
+    @quiet
+    def _step(self) -> None:
         memory, multiply, subtract = self._scratch, np.multiply, np.subtract  # found faster so
         try:
             for group in self.param_groups:
@@ -113,7 +123,7 @@ class SGD(Optimizer):
                     scratch, size, needed = memory.get(p) or self.scratch(p)
                     if g.size != size:  # NumPy would stretch a smaller one
                         self.check_gradients()
-                    direction = g if plain else self._direction(p, g, group, scratch)
+                    direction = g if plain else self._remembered(p, g, group, scratch)
                     if dtype is not needed:
                         dtype, rate = needed, _rate(lr, needed)
                     multiply(direction, rate, scratch)
@@ -123,27 +133,42 @@ class SGD(Optimizer):
             self.check_gradients()
             raise
 
-    def _direction(self, p: Tensor, g: Array, group: dict[str, Any], scratch: Array) -> Array:
-        """Return what lr multiplies, in `scratch` or in the momentum buffer."""
-        momentum, dampening = float(group["momentum"]), float(group["dampening"])
-        decay = float(group["weight_decay"])
-        if decay:
-            np.multiply(p._data, decay, out=scratch)
-            g = np.add(g, scratch, out=scratch)
-        if not momentum:
-            return g
-        free = None if g is scratch else scratch
+    def _remembered(self, p: Tensor, g: Array, group: dict[str, Any], scratch: Array) -> Array:
+        """Return what lr multiplies, in `scratch` or in the momentum buffer of p."""
         slots = self.state.get(p)
-        if slots is None:
-            if g.shape != p.shape:  # later the buffer's shape will tell
-                self.check_gradients()
-            buffer = np.array(g, p.dtype)
-            self.state[p] = {"momentum_buffer": buffer}
-        else:
-            buffer = slots["momentum_buffer"]
-            np.multiply(buffer, momentum, out=buffer)
-            np.add(buffer, np.multiply(g, 1 - dampening, out=free) if dampening else g, out=buffer)
-        if not group["nesterov"]:
-            return buffer
-        ahead: Array = np.add(g, np.multiply(buffer, momentum, out=free), out=scratch)
-        return ahead
+        if slots is not None or not group["momentum"]:
+            buffer = None if slots is None else slots["momentum_buffer"]
+            return _direction(p._data, g, group, scratch, buffer)
+        if g.shape != p.shape:  # later the buffer's shape will tell
+            self.check_gradients()
+        start = _direction(p._data, g, {**group, "momentum": 0.0}, scratch, None)
+        buffer = np.array(start, p.dtype)
+        self.state[p] = {"momentum_buffer": buffer}
+        free = None if start is scratch else scratch
+        return _ahead(start, buffer, group, scratch, free) if group["nesterov"] else buffer
+
+
+def _direction(
+    data: Array, g: Array, group: Mapping[str, Any], scratch: Array, buffer: Array | None
+) -> Array:
+    """Return what lr multiplies, in `scratch` or in the momentum buffer, which goes on."""
+    momentum, dampening = float(group["momentum"]), float(group["dampening"])
+    decay = float(group["weight_decay"])
+    if decay:
+        np.multiply(data, decay, out=scratch)
+        g = np.add(g, scratch, out=scratch)
+    if not momentum or buffer is None:
+        return g
+    free = None if g is scratch else scratch
+    np.multiply(buffer, momentum, out=buffer)
+    np.add(buffer, np.multiply(g, 1 - dampening, out=free) if dampening else g, out=buffer)
+    return _ahead(g, buffer, group, scratch, free) if group["nesterov"] else buffer
+
+
+def _ahead(
+    g: Array, buffer: Array, group: Mapping[str, Any], scratch: Array, free: Array | None
+) -> Array:
+    """Return Nesterov's direction, a step further along the buffer."""
+    momentum = float(group["momentum"])
+    ahead: Array = np.add(g, np.multiply(buffer, momentum, out=free), out=scratch)
+    return ahead

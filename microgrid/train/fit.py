@@ -241,7 +241,7 @@ class _Training:
 
     def _forget_gradients(self) -> None:
         for p in self.parameters:
-            p.grad = None
+            p.zero_grad()
 
     def _not_finite(self, loss: Tensor, place: str) -> NonFiniteError:
         reason = explain(loss, self.model.named_parameters())

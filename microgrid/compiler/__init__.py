@@ -1,0 +1,4 @@
+"""The compiler: a step is traced once, planned, and replayed as straight-line Python."""
+
+from .step import Compiled as Compiled
+from .step import compile as compile

@@ -1,0 +1,226 @@
+"""Writing a planned program out as Python: one NumPy call a line, all into planned memory."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from ..core import Tensor, next_serial, wrap
+from .guards import Guard
+from .plan import Copy, FlatUpdate, Plan, Step
+from .program import Call, Update, Value, Write
+
+MISS: Any = object()
+"""What a replay returns if something that it relies on has changed."""
+
+
+class Source:
+    """Lines of Python and what their names stand for."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.names: dict[str, Any] = {
+            "Tensor": Tensor, "MISS": MISS, "copyto": np.copyto, "ndarray": ndarray,
+            "next_serial": next_serial, "wrap": wrap,
+        }  # fmt: skip
+        self._known: dict[int, str] = {}
+        self._counts: dict[str, int] = {}
+
+    def name(self, thing: Any, prefix: str) -> str:
+        """Return the name of a thing, the same for the same one."""
+        known = self._known.get(id(thing))
+        if known is None:
+            known = self.new(prefix)
+            self._known[id(thing)] = known
+            self.names[known] = thing
+        return known
+
+    def new(self, prefix: str) -> str:
+        """Return a name that nothing has yet: the prefix itself if it can be."""
+        number = self._counts.get(prefix, -1) + 1
+        self._counts[prefix] = number
+        return f"{prefix}{number}" if number or prefix in self.names or len(prefix) == 1 else prefix
+
+    def compiled(self, name: str) -> Callable[..., Any]:
+        """Return the function of this name."""
+        scope = dict(self.names)
+        exec(compile("\n".join(self.lines), "<compiled by microgrid>", "exec"), scope)
+        found: Callable[..., Any] = scope[name]
+        return found
+
+
+class Emitter:
+    """Writes one plan.
+
+    Attributes:
+        source: what was written.
+    """
+
+    def __init__(self, plan: Plan, kinds: Sequence[str], guard: Guard) -> None:
+        self.plan, self.kinds, self.guard = plan, kinds, guard
+        self.source = Source()
+        self.arguments = [f"x{i}" for i in range(len(kinds))]
+        self._locals: dict[Value, str] = dict(
+            zip(plan.program.arguments, self.arguments, strict=True)
+        )
+        self._written: set[Tensor] = set()
+
+    def emit(self, build: Callable[[list[Tensor]], Any] | None) -> Callable[..., Any]:
+        """Return the program as a function of the arrays and Tensors among the arguments.
+
+        Args:
+            build: puts the results together, None if there is one alone.
+        """
+        write = self.source.lines.append
+        write(f"def replay({', '.join(self.arguments)}):")
+        for condition in self._conditions():
+            write(f"    if not ({condition}):")
+            write("        return MISS")
+        for argument, kind in zip(self.arguments, self.kinds, strict=True):
+            if kind == "Tensor":
+                write(f"    {argument} = {argument}._data")
+        self._read_gradients()
+        for step in self.plan.steps:
+            for line in self._lines(step):
+                write(f"    {line}")
+        self._leave_gradients()
+        self._mark_written()
+        results = [f"wrap({self._name(value)}.copy())" for value in self.plan.program.outputs]
+        if build is None:
+            write(f"    return {results[0]}")
+        else:
+            write(f"    return {self.source.name(build, 'build')}([{', '.join(results)}])")
+        return self.source.compiled("replay")
+
+    # --- what must hold --------------------------------------------------------------------------
+
+    def _conditions(self) -> list[str]:
+        """Return expressions that are true as long as the program is that of the step."""
+        name = self.source.name
+        parts = []
+        for argument, kind, value in zip(
+            self.arguments, self.kinds, self.plan.program.arguments, strict=True
+        ):
+            array = f"{argument}._data" if kind == "Tensor" else argument
+            parts.append(f"type({argument}) is {kind}")
+            if kind == "Tensor":
+                parts.append(f"not {argument}._requires_grad")
+            parts.append(f"{array}.shape == {value.shape}")
+            parts.append(f"{array}.strides == {value.strides}")
+            parts.append(f"{array}.dtype is {name(value.dtype, str(value.dtype))}")
+        for leaf in self.plan.program.entry:
+            parts.append(f"{name(leaf, 'p')}.grad is None")
+        for value in self._entry_gradients():
+            parts.append(f"{name(value.source, 'p')}.grad is not None")
+        for expression, things in self.guard.conditions:
+            parts.append(expression.format(*(name(thing, "k") for thing in things)))
+        whole = [parts[i : i + 50] for i in range(0, len(parts), 50)]  # Python nests no deeper
+        return [" and ".join(some) for some in whole]
+
+    def _entry_gradients(self) -> list[Value]:
+        found: dict[Value, None] = {}
+        for line in self.plan.program.lines:
+            found.update({x: None for x in line.reads() if x.kind == "gradient"})
+        return list(found)
+
+    # --- the lines -------------------------------------------------------------------------------
+
+    def _read_gradients(self) -> None:
+        lines = self.plan.program.lines
+        for value in self._entry_gradients():
+            local = self._locals[value] = self.source.new("g")
+            often = sum(value in line.reads() for line in lines) > 1
+            # Its memory is where the new gradient goes; one read just before that does no harm.
+            copy = ".copy()" if often else ""
+            self.source.lines.append(f"    {local} = {self.source.name(value.source, 'p')}.grad{copy}")
+
+    def _lines(self, step: Step) -> list[str]:
+        line: Any = step.line
+        if isinstance(line, Call):
+            return [f"{self._call(line, step):<60}  # {_shapes(line)}"]
+        if isinstance(line, Copy):
+            return [f"copyto({self.source.name(line.home, 'v')}, {self._name(line.value)})"]
+        if isinstance(line, Write):
+            leaf = line.leaf.source
+            if isinstance(leaf, Tensor):
+                self._written.add(leaf)
+            target, value = self._name(line.leaf), self._name(line.value)
+            return [f"copyto({target}, {value}, casting='same_kind')"]
+        return self._update(line, step)
+
+    def _call(self, call: Call, step: Step) -> str:
+        kernel = getattr(call.op.kernel, "__wrapped__", call.op.kernel)  # replays are quiet
+        out = self.plan.arrays.get(call.result)
+        inputs = [self._name(x) for x in call.inputs]
+        given = [f"{key}={self.source.name(v, 'k')}" for key, v in call.params.items()]
+        if step.scratch:
+            given.append(f"scratch=({', '.join(self.source.name(s, 's') for s in step.scratch)},)")
+        function = self.source.name(kernel, call.op.name)
+        if out is None:
+            local = self._locals[call.result] = self.source.new("t")
+            return f"{local} = {self.source.name(np.asarray, 'asarray')}({function}({', '.join(inputs + given)}))"
+        target = self.source.name(out, "v")
+        # The third place of maximum and minimum is on its way out of NumPy.
+        named = call.op.arity is None or kernel in (np.maximum, np.minimum)
+        inputs.append(f"out={target}" if named else target)
+        return f"{function}({', '.join(inputs + given)})"
+
+    def _update(self, update: Update, step: Step) -> list[str]:
+        name = self.source.name
+        if step.flat is None:
+            lines = []
+            for leaf, value in update.gradients.items():
+                given = "None" if value is None else self._gradient(leaf, value)
+                lines.append(f"{name(leaf, 'p')}.grad = {given}")
+            return [*lines, f"{name(update.action, 'update')}()"]
+        self._written.update(leaf for flat in step.flat for leaf in flat.leaves)
+        return [self._flat_update(update, flat) for flat in step.flat]
+
+    def _flat_update(self, update: Update, flat: FlatUpdate) -> str:
+        name = self.source.name
+        optimizer: Any = update.optimizer
+        vectors = ", ".join(name(a, "v") for a in (flat.data, flat.gradient, flat.scratch))
+        return (
+            f"{name(optimizer.update, 'update')}({name(flat.group, 'group')}, {vectors}, "
+            f"{name(flat.slots, 'slots')})"
+        )
+
+    # --- what is left behind ---------------------------------------------------------------------
+
+    def _leave_gradients(self) -> None:
+        for leaf, value in self.plan.program.gradients.items():
+            given = "None" if value is None else self._gradient(leaf, value)
+            self.source.lines.append(f"    {self.source.name(leaf, 'p')}.grad = {given}")
+
+    def _gradient(self, leaf: Tensor, value: Value) -> str:
+        home = self.plan.homes.get(leaf)
+        if home is not None and self.plan.arrays.get(value) is home:
+            return self.source.name(home, "v")
+        return f"{self._name(value)}.copy()"
+
+    def _mark_written(self) -> None:
+        if self._written:
+            self.source.lines.append("    now = next_serial()")
+        for leaf in self._written:
+            self.source.lines.append(f"    {self.source.name(leaf, 'p')}.serial = now")
+
+    def _name(self, value: Value) -> str:
+        local = self._locals.get(value)
+        if local is not None:
+            return local
+        array = self.plan.arrays[value]
+        return self.source.name(array, {"leaf": "w", "array": "a", "constant": "c"}.get(value.kind, "v"))
+
+
+def _shapes(call: Call) -> str:
+    shapes = ", ".join(str(x.shape) for x in call.inputs)
+    return f"{call.op.name}: {shapes} -> {call.result.shape}"
+
+
+def readable(source: Source) -> str:
+    """Return the lines, with what they begin with."""
+    return re.sub(r" +\n", "\n", "\n".join(source.lines)) + "\n"

@@ -1,0 +1,422 @@
+"""`mg.compile`: a function that is traced once for each kind of arguments, and then replayed."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from ..arrays import native
+from ..core import Tensor, wrap
+from ..errors import TraceError
+from ..nested import Structure
+from ..recording import is_recording, no_grad, watchers, watching
+from .emit import MISS, Emitter, readable
+from .guards import Guard
+from .passes import PASSES, optimise
+from .plan import Plan, plan
+from .program import Program
+from .report import explained
+from .trace import Tracer, trace_error
+
+LIMIT = 64  # programs: more kinds of arguments than that are a mistake
+quiet = np.errstate(all="ignore")
+everyone: weakref.WeakSet[Compiled] = weakref.WeakSet()
+
+
+class Compiled:
+    """A function that is traced at its first call for each kind of arguments, then replayed.
+
+    Made by `compile`. What a call is replayed for is its signature: the shapes, dtypes and strides
+    of arrays and Tensors among the arguments, the other arguments themselves, whether gradients are
+    recorded, and what the function relies on besides, as the mode of a model.
+
+    Attributes:
+        function: what was compiled.
+        traces: how many programs were traced.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], backend: str = "numpy", without: Iterable[str] = ()
+    ) -> None:
+        self.function = function
+        self.backend = backend
+        self.without = frozenset(without)
+        self.traces = 0
+        self._programs: dict[Any, list[Replay]] = {}
+        self._last: Replay | None = None
+        self._lock = threading.Lock()
+        self._retraced: dict[str, int] = {}
+        functools.update_wrapper(self, function, updated=())
+        everyone.add(self)
+
+    def guarded(self) -> Iterator[tuple[str, str, tuple[Any, ...], Any]]:
+        """Yield what others that call this one rely on."""
+        yield "function", "{0}.function is {1}", (self, self.function), self.function
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """Return the function bound to an object, whose program is its own."""
+        if instance is None:
+            return self
+        kept = instance.__dict__.setdefault("_compiled_steps", {})
+        name = self.function.__name__
+        if name not in kept:
+            bound = self.function.__get__(instance, owner)
+            kept[name] = Compiled(bound, self.backend, self.without)
+        return kept[name]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the step: the first time as it is written, later as a replay."""
+        if watchers and watching.get() is not None:
+            return self.function(*args, **kwargs)
+        with self._lock:
+            last = self._last
+            if last is not None and last.is_flat and not kwargs and len(args) == last.count:
+                result = last.run(*args)
+                if result is not MISS:
+                    return result
+            return self._find(args, kwargs)
+
+    def _find(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        call = CallOf(args, kwargs)
+        key = call.key()
+        known = self._programs.setdefault(key, [])
+        for replay in known:
+            if replay.confirmed:
+                result = replay.run(*call.leaves)
+                if result is not MISS:
+                    self._last = replay
+                    return result
+        unconfirmed = [replay for replay in known if not replay.confirmed]
+        for replay in unconfirmed:
+            if replay.guard.changed() is None:
+                return self._confirm(replay, call)
+        self._note_change(known)
+        return self._trace(call, known)
+
+    def _note_change(self, known: list[Replay]) -> None:
+        """Raise if the same thing changes again and again, so that nothing is ever replayed."""
+        if not known:
+            if sum(map(len, self._programs.values())) >= LIMIT:
+                raise TraceError(
+                    f"compile: {LIMIT} programs were traced for different arguments. Pass numbers "
+                    "that change as arrays, and batches in few sizes."
+                )
+            return
+        what = known[-1].guard.changed()
+        if what is None:
+            return
+        self._retraced[what] = self._retraced.get(what, 0) + 1
+        if self._retraced[what] > 16:
+            raise TraceError(
+                f"compile: {what} changed between calls {self._retraced[what]} times, and each "
+                "time the step had to be traced anew. Pass it as an argument, as an array."
+            )
+        del known[:-7]
+
+    def _trace(self, call: CallOf, known: list[Replay]) -> Any:
+        result, program, guard, outputs = self._run_traced(call)
+        self.traces += 1
+        replay = Replay(program, guard, call, outputs, self.without)
+        known.append(replay)
+        if replay.confirmed:
+            self._last = replay
+        return result
+
+    def _confirm(self, replay: Replay, call: CallOf) -> Any:
+        """Trace once more; raise if what the tracer could not see is different now."""
+        result, program, _, _ = self._run_traced(call)
+        replay.confirm(program)
+        self._last = replay
+        return result
+
+    def _run_traced(self, call: CallOf) -> tuple[Any, Program, Guard, Any]:
+        guard = Guard(self.function)
+        with Tracer(guard.arrays) as tracer:
+            args, kwargs = call.with_stand_ins(tracer)
+            result = self.function(*args, **kwargs)
+            outputs = Structure(result)
+            tensors = [_checked(leaf.value) for leaf in outputs.leaves("the result")]
+            program = tracer.program([t for t in tensors if t is not None])
+        call.return_gradients()
+        # The caller gets Tensors without a graph, as from a replay.
+        values = [leaf.value for leaf in outputs.leaves("")]
+        detached = [wrap(v._data.copy()) if isinstance(v, Tensor) else v for v in values]
+        return outputs.filled(iter(detached)), program, guard, outputs
+
+    # --- what it looks like ----------------------------------------------------------------------
+
+    @property
+    def source(self) -> str:
+        """The Python source of the last program: one NumPy call a line."""
+        return readable(self._program("source").source)
+
+    @property
+    def buffers(self) -> list[np.ndarray[Any, Any]]:
+        """The pieces of memory that the last program works in, as uint8[bytes]."""
+        return list(self._program("buffers").plan.pool.pieces)
+
+    @property
+    def memory(self) -> int:
+        """The bytes of the buffers and gradients of all programs."""
+        return sum(r.plan.nbytes for some in self._programs.values() for r in some)
+
+    def explain(self) -> str:
+        """Return a report on the last program: calls, buffers, bytes, and what was saved."""
+        return explained(self._program("explain"))
+
+    def _program(self, who: str) -> Replay:
+        found = self._last or next((r for some in self._programs.values() for r in some), None)
+        if found is None:
+            raise TraceError(f"compile: {who} was asked for before the first call. Call it first.")
+        return found
+
+    def forget(self) -> None:
+        """Drop all programs: the next call is traced anew."""
+        with self._lock:
+            self._programs.clear()
+            self._last = None
+
+    def __repr__(self) -> str:
+        name = getattr(self.function, "__qualname__", type(self.function).__name__)
+        return f"<compiled {name}: {self.traces} traces>"
+
+
+class Replay:
+    """One program, ready to be run.
+
+    Attributes:
+        run: takes the arrays and Tensors among the arguments; returns what the step does, or MISS.
+        confirmed: whether all that the tracer could not see is known not to change.
+        is_flat: whether all arguments are arrays or Tensors, `count` of them.
+    """
+
+    def __init__(
+        self, program: Program, guard: Guard, call: CallOf, outputs: Structure, without: Any
+    ) -> None:
+        self.guard = guard
+        self.is_flat, self.count = call.is_flat, len(call.leaves)
+        optimise(program, without)
+        self.plan: Plan = plan(program, flat="flat" not in without, reuse="reuse" not in without)
+        self.confirmed = not program.fresh
+        alone = isinstance(outputs.tree, (Tensor, ndarray))
+        emitter = Emitter(self.plan, call.kinds, guard)
+        run = emitter.emit(None if alone else _builder(outputs))
+        self.source = emitter.source
+        self.run: Callable[..., Any] = quiet(run)
+        self._fresh = program.fresh
+
+    def confirm(self, again: Program) -> None:
+        """Raise unless what was made during the trace is the same in the second one."""
+        if len(again.fresh) != len(self._fresh):
+            raise trace_error("another number of arrays than in the call before was made", LIVE)
+        for (value, before, place), (other, now, _) in zip(self._fresh, again.fresh, strict=True):
+            same = value.source is other.source
+            if not same and not _equal(before, now):
+                raise trace_error(
+                    f"an array of shape {before.shape} was made that differs from the one in the "
+                    "call before",
+                    LIVE,
+                    place,
+                )
+        self._fresh = []
+        self.confirmed = True
+
+
+LIVE = (
+    "Every replay would use the same one. Pass it as an argument, or draw and compute it with ops."
+)
+
+
+class CallOf:
+    """The arguments of one call: arrays and Tensors, and what is not."""
+
+    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.structure = Structure((args, kwargs))
+        found = [leaf.value for leaf in self.structure.leaves("")]
+        self.places = [_is_live(value) for value in found]
+        self.leaves = [_canonical(value) for value in found if _is_live(value)]
+        self.fixed = [None if _is_live(value) else value for value in found]
+        self.kinds = [type(x).__name__ for x in self.leaves]
+        self.is_flat = not kwargs and all(map(_is_live, args))
+        self._stand_ins: list[tuple[Tensor, Tensor]] = []
+
+    def key(self) -> Any:
+        """Return what two calls share that can be the same program."""
+        try:
+            hash(tuple(self.fixed))
+        except TypeError:
+            bad = next(value for value in self.fixed if value.__hash__ is None)
+            raise TraceError(
+                f"compile: an argument of type {type(bad).__name__} was given; it needs arrays, "
+                "Tensors, or what can be hashed. Pass its arrays."
+            ) from None
+        shape = _outline(self.structure)
+        fixed = tuple((type(value), value) for value in self.fixed)
+        return shape, fixed, tuple(map(_signature, self.leaves)), is_recording.get()
+
+    def with_stand_ins(self, tracer: Tracer) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the arguments with Tensors that the tracer knows in place of arrays."""
+        live = iter(self.leaves)
+        values = [
+            self._stand_in(next(live), tracer) if is_live else value
+            for is_live, value in zip(self.places, self.fixed, strict=True)
+        ]
+        args, kwargs = self.structure.filled(iter(values), keep_modules=True)
+        return args, kwargs
+
+    def _stand_in(self, given: Any, tracer: Tracer) -> Tensor:
+        if isinstance(given, Tensor) and given.requires_grad:
+            raise TraceError(
+                "compile: an argument that requires a gradient was given. Detach it, or let the "
+                "step find the Tensor outside, as it does parameters."
+            )
+        return wrap(tracer.argument(given._data if isinstance(given, Tensor) else given))
+
+    def return_gradients(self) -> None:
+        """Nothing is left to be returned: arguments carry no gradients."""
+
+
+def compile(
+    step: Callable[..., Any] | None = None,
+    *,
+    backend: str = "numpy",
+    without: Iterable[str] = (),
+) -> Any:
+    """Return the step as a function that is traced once and then replayed, several times as fast.
+
+    The first call runs the step as it is written, and writes down each op: forward, backward and
+    the optimiser's update. Later calls with arrays of the same shapes run that list as
+    straight-line NumPy in planned memory. The results are those of the eager step, bit for bit.
+
+    Args:
+        step: a function of arrays, Tensors and hashable options that returns Tensors; or a Module,
+            for its results without gradients.
+        backend: what the program is written in; "numpy" is the one there is.
+        without: passes to leave out, for debugging: "folded", "shared", "pruned", "reuse", "flat".
+
+    Returns:
+        A Compiled, to be called as the step is. Its results have no graph.
+
+    Raises:
+        TraceError: from a call, if the step does what a replay could not do again.
+        TypeError: `step` cannot be called.
+        ValueError: the backend or a pass is not known.
+
+    >>> import numpy as np
+    >>> import microgrid as mg
+    >>> model = mg.nn.MLP([2, 8, 1], rng=0)
+    >>> optimizer = mg.optim.SGD(model.parameters(), lr=0.1)
+    >>> @mg.compile
+    ... def step(x, y):
+    ...     loss = mg.mse_loss(model(x), y)
+    ...     optimizer.zero_grad()
+    ...     loss.backward()
+    ...     optimizer.step()
+    ...     return loss
+    >>> x = np.ones((4, 2), np.float32)
+    >>> first, second = step(x, x[:, :1]), step(x, x[:, :1])
+    >>> step.traces, (second.data < first.data).item()
+    (1, True)
+    """
+    if step is None:
+        return functools.partial(compile, backend=backend, without=without)
+    if backend != "numpy":
+        raise ValueError(f"compile: backend={backend!r} was given; the one there is is 'numpy'.")
+    unknown = set(without) - {*PASSES, "reuse", "flat"}
+    if unknown:
+        raise ValueError(
+            f"compile: without={sorted(unknown)} was given; the passes are "
+            f"{', '.join(PASSES)}, reuse and flat."
+        )
+    if not callable(step):
+        raise TypeError(
+            f"compile: a {type(step).__name__} was given; it needs a function or a Module."
+        )
+    if hasattr(step, "named_parameters") and not isinstance(step, type):
+        return Compiled(_Prediction(step), backend, without)
+    return Compiled(step, backend, without)
+
+
+class _Prediction:
+    """A Module as a function without gradients."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.__name__ = type(model).__name__
+
+    def guarded(self) -> Iterator[tuple[str, str, tuple[Any, ...], Any]]:
+        """Yield what it relies on."""
+        yield "model", "{0}.model is {1}", (self, self.model), self.model
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with no_grad():
+            return self.model(*args, **kwargs)
+
+
+def _checked(value: Any) -> Any:
+    if isinstance(value, (Tensor, ndarray)):
+        return value
+    if value is None or isinstance(value, (bool, int, str)):
+        return None
+    raise trace_error(
+        f"a {type(value).__name__} was returned",
+        "Every replay would return the same one. Return Tensors.",
+    )
+
+
+def _builder(outputs: Structure) -> Callable[[list[Tensor]], Any]:
+    kept = [
+        None if isinstance(leaf.value, (Tensor, ndarray)) else leaf.value
+        for leaf in outputs.leaves("")
+    ]
+    live = [isinstance(leaf.value, (Tensor, ndarray)) for leaf in outputs.leaves("")]
+    if type(outputs.tree) is tuple and all(live) and _is_flat(outputs):
+        return tuple
+    outline = Structure(outputs.filled(iter(kept)))
+
+    def build(tensors: list[Tensor]) -> Any:
+        found = iter(tensors)
+        return outline.filled(
+            iter([next(found) if is_live else v for is_live, v in zip(live, kept, strict=True)])
+        )
+
+    return build
+
+
+def _is_flat(structure: Structure) -> bool:
+    return all(part.parts is None for part in (structure.parts or {}).values())
+
+
+def _is_live(value: Any) -> bool:
+    return isinstance(value, (Tensor, ndarray, np.generic))
+
+
+def _canonical(value: Any) -> Any:
+    """Return an array of a usual kind, or the Tensor."""
+    if isinstance(value, Tensor):
+        return value
+    array = native(np.asarray(value))
+    plain = np.dtype(array.dtype.str)
+    return array if array.dtype is plain else array.view(plain)
+
+
+def _signature(x: Any) -> Any:
+    array = x._data if isinstance(x, Tensor) else x
+    return type(x), array.shape, array.dtype.str, array.strides
+
+
+def _outline(structure: Structure) -> Any:
+    if structure.parts is None:
+        return "leaf"
+    parts = tuple((key, _outline(part)) for key, part in structure.parts.items())
+    return type(structure.tree), parts
+
+
+def _equal(a: Any, b: Any) -> bool:
+    return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()

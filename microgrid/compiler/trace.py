@@ -1,0 +1,232 @@
+"""Tracing: one real step is run, and each call of an op on the way is written down."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
+from contextvars import Token
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array, is_weak
+from ..backward import Carry, _propagate, carrier
+from ..core import Op, Tensor, next_serial, wrap
+from ..errors import TraceError
+from ..places import Place, place_of_call
+from ..recording import Watcher, enable_grad, no_grad
+from .program import Call, Line, Program, Update, Value, Write, value_like
+
+READING = (
+    "Every replay would use the value of this one. Compute with ops, as where() for a choice; "
+    "return the Tensor and read it outside; or leave the step uncompiled."
+)
+
+
+class Tracer(Watcher):
+    """Writes down what a step does while it does it.
+
+    Attributes:
+        arguments: stand-ins for the arrays among the arguments.
+    """
+
+    keeps_views = False
+
+    def __init__(self, known: Collection[int] = ()) -> None:
+        super().__init__()
+        self.lines: list[Line] = []
+        self.arguments: list[Value] = []
+        self._start = next_serial()
+        self._known = known  # the ids of arrays that the caller holds where a guard sees them
+        self._values: dict[int, Value] = {}  # by the id of the array, while that lives
+        self._alive: dict[int, Any] = {}
+        self._pending: tuple[Value, ...] = ()
+        self._composed: Value | None = None
+        self._zeroed: set[Tensor] = set()
+        self._entry: dict[Tensor, None] = {}
+        self._gradients: dict[Tensor, None] = {}
+        self._fresh: list[tuple[Value, Array, Place]] = []
+        self._copies: list[tuple[Array, Array]] = []
+        self._carrier: Token[Carry | None] | None = None
+
+    def __enter__(self) -> Tracer:
+        super().__enter__()
+        self._carrier = carrier.set(self._carry)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        super().__exit__(*exception)
+        if self._carrier is not None:
+            carrier.reset(self._carrier)
+
+    # --- what comes in and goes out --------------------------------------------------------------
+
+    def argument(self, array: Array) -> Array:
+        """Return what stands for an argument: the same numbers, known to be the argument's."""
+        stand_in = array.view()  # an object of its own, though the array be given twice
+        self._note(stand_in, value_like(stand_in, "argument", len(self.arguments)))
+        self.arguments.append(self._values[id(stand_in)])
+        return stand_in
+
+    def program(self, outputs: Sequence[Tensor | Array]) -> Program:
+        """Return what was written down, as a program with these results."""
+        found = [self.value_of(y._data if isinstance(y, Tensor) else y) for y in outputs]
+        gradients = {leaf: self._gradient_of(leaf) for leaf in self._gradients}
+        self._values.clear()
+        self._alive.clear()  # so that nothing here holds the memory of a parameter
+        return Program(
+            self.lines, self.arguments, found, gradients, list(self._entry), self._fresh,
+            self._copies,
+        )  # fmt: skip
+
+    def value_of(self, array: Array, tensor: Tensor | None = None, number: bool = False) -> Value:
+        """Return the value that the array is; an unknown one comes from outside."""
+        known = self._values.get(id(array))
+        if known is not None:
+            return known
+        if tensor is not None and tensor.op is None and tensor.serial < self._start:
+            return self._note(array, value_like(array, "leaf", tensor))
+        if number:
+            return self._note(array, value_like(array, "constant", array))
+        base = array.base
+        while isinstance(base, np.ndarray):
+            inner = self._values.get(id(base))
+            if inner is not None and inner.kind != "array":
+                self.read("its array")
+            base = base.base
+        value = self._note(array, value_like(array, "array", array))
+        if id(array) not in self._known and array.flags.writeable:
+            self._fresh.append((value, array.copy(), place_of_call()))
+        return value
+
+    def _note(self, array: Array, value: Value) -> Value:
+        """Know the array as this value, for as long as it lives."""
+        key = id(array)
+        if value.kind == "result":
+            # Not held, so that tracing takes no more memory than the step itself.
+            self._alive[key] = weakref.ref(array, lambda _: self._forget(key))
+        else:
+            self._alive[key] = array
+        self._values[key] = value
+        return value
+
+    def _forget(self, key: int) -> None:
+        self._values.pop(key, None)
+        self._alive.pop(key, None)
+
+    # --- what ops do -----------------------------------------------------------------------------
+
+    def run(
+        self, op: Op, inputs: tuple[Tensor, ...], arrays: list[Array], params: dict[str, Any]
+    ) -> Array:
+        """Return the op's value; note what it was computed from."""
+        given = self.given
+        values = tuple(
+            self.value_of(a, x if x is was else None, number=is_weak(was))
+            for x, a, was in zip(inputs, arrays, given, strict=True)
+        )
+        for x, a, value in zip(inputs, arrays, values, strict=True):
+            if x._data is not a:  # a copy, which the rules will read
+                self._note(x._data, value)
+                self._alive[id(x._data)] = x._data
+        if op.composed is not None:
+            data = self._run_composed(op, inputs, params)
+            if data is not None:
+                return data
+        self._pending = values
+        return op.run(arrays, params)
+
+    def _run_composed(
+        self, op: Op, inputs: tuple[Tensor, ...], params: dict[str, Any]
+    ) -> Array | None:
+        """Return the op's value by the ops that it is composed of, which are traced instead."""
+        composed: Any = op.composed
+        with no_grad():
+            y = composed(*(wrap(x._data) for x in inputs), **params)
+        if y is None:
+            return None
+        self._composed = self._values[id(y._data)]
+        return y._data  # type: ignore[no-any-return]
+
+    def done(self, op: Op, inputs: tuple[Tensor, ...], params: dict[str, Any], y: Tensor) -> None:
+        """Write the call down."""
+        if self._composed is not None:
+            value, self._composed = self._composed, None
+            self._note(y._data, value)
+            return
+        value = value_like(y._data, "result")
+        values, self._pending = self._pending, ()
+        if op.view and y._data.base is not None:
+            value.viewed = values[0]
+        self._note(y._data, value)
+        self.lines.append(Call(op, values, params, value, place_of_call()))
+
+    def _carry(
+        self, order: list[Tensor], grads: dict[Tensor, Any], keep: Collection[Tensor], record: bool
+    ) -> None:
+        """Carry gradients by rules that run on Tensors, so that their ops are seen."""
+        for node, g in grads.items():
+            if not isinstance(g, Tensor):
+                grads[node] = wrap(g)
+                self._note(g, value_like(g, "constant", g))
+        outer, views = carrier.set(None), self.keeps_views
+        self.keeps_views = True  # as in a backward pass on arrays
+        try:
+            with enable_grad() if record else no_grad(), nullcontext():
+                _propagate(order, grads, keep, record=True)
+        finally:
+            carrier.reset(outer)
+            self.keeps_views = views
+
+    # --- what is done besides --------------------------------------------------------------------
+
+    def read(self, how: str) -> None:
+        """Refuse: what Python does with a value, a replay does not do again."""
+        raise trace_error(f"{how} was asked for", READING)
+
+    def copied(self, array: Array, copy: Array) -> None:
+        """Note that the caller's array must stay as it is."""
+        self._copies.append((array, copy))
+
+    def forgotten(self, leaf: Tensor) -> None:
+        """Note that `.grad` of the leaf is None whatever it was."""
+        self._zeroed.add(leaf)
+        self._gradients[leaf] = None
+
+    def accumulates(self, leaf: Tensor) -> None:
+        """Note what `.grad` of the leaf was, if the step found it so."""
+        if leaf.grad is None:
+            if leaf not in self._zeroed:
+                self._entry[leaf] = None
+        elif id(leaf.grad) not in self._values:
+            self._note(leaf.grad, value_like(leaf.grad, "gradient", leaf))
+        self._zeroed.add(leaf)
+        self._gradients[leaf] = None
+
+    def wrote(self, leaf: Tensor, value: Any) -> None:
+        """Write down that the leaf was written to."""
+        target = self.value_of(leaf._data, leaf)
+        array = value._data if isinstance(value, Tensor) else value
+        source = self.value_of(array, value if isinstance(value, Tensor) else None)
+        self.lines.append(Write(target, source, place_of_call()))
+
+    def acts(self, action: Callable[[], None], *what: Any) -> None:
+        """Write down a step of an optimiser, which changes arrays in place, and let it be done."""
+        (optimizer,) = what
+        leaves = optimizer.parameters()
+        for leaf in leaves:  # known before they change
+            self.value_of(leaf._data, leaf)
+        gradients = {leaf: self._gradient_of(leaf) for leaf in leaves if leaf in self._gradients}
+        self.lines.append(Update(action, optimizer, gradients, place_of_call()))
+        action()
+
+    def _gradient_of(self, leaf: Tensor) -> Value | None:
+        return None if leaf.grad is None else self.value_of(leaf.grad)
+
+
+def trace_error(what: str, remedy: str, place: Place | None = None) -> TraceError:
+    """Return the error that names the line of the step."""
+    place = place or place_of_call()
+    where = "" if place.filename is None else f" ({place.filename}, line {place.lineno})"
+    return TraceError(f"compile: {what} in the traced step{where}. {remedy}")
