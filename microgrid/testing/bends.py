@@ -6,18 +6,21 @@ those on the other side, the function has its two one-sided slopes.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from ..arrays import Array, exact
 from ..directional import Toward
 from ..replay import Recorder, Replay
+from .comparison import SAFETY
 from .findings import Bend, Failure
-from .selection_check import SAFETY, Check
+from .selection_check import Check
 
 FINE, COARSE = 2**17, 8  # a random direction has components below 8, in steps of 2**-17
 DIRECTIONS = 32  # at most, along which one-sided slopes are taken
+
+Choices: TypeAlias = list[tuple[Any, Any]]
 
 ARTIFACT = (
     "Each op follows its convention, but their composition has another slope. grad(f, toward=v) "
@@ -35,8 +38,7 @@ def bends_of(check: Check) -> list[Bend]:
         exact(FINE) if check.subject.exact else FINE
     )
     # Both ways: what is chosen at a kink may be what is chosen on one of its sides.
-    ways = (_choices_toward(check, sign * anywhere) for sign in (1, -1))
-    if all(_same(way, check.calls.choices) for way in ways):
+    if all(_same(way, check.calls.choices) for way in _both_ways(check, anywhere)):
         return []
     some = check.rng.permutation(n)[: DIRECTIONS if check.entrywise else 0]
     along_axes = [bend for i in sorted(some) for bend in _bends_along(check, check.directions[i])]
@@ -44,16 +46,12 @@ def bends_of(check: Check) -> list[Bend]:
 
 
 def _bends_along(check: Check, v: Array) -> list[Bend]:
+    behind, ahead = ways = _both_ways(check, v)
+    if _same(behind, ahead) and _same(ahead, check.calls.choices):
+        return []  # no choice is open along v, and the slope there was compared
     analytic = check.rows @ v
-    sides, jumps = [], np.zeros(len(analytic), bool)
-    for sign in (-1, 1):
-        later = Recorder()
-        later.choices = _choices_toward(check, sign * v)
-        sides.append(check.slopes(v, later))
-        with Replay(later):
-            there = check.subject.values(check.subject.call())
-        jumps |= np.abs(check.upstream @ (there - check.here)) > SAFETY * check.native_noise
-    left, right = sides
+    left, right = (check.slopes(v, _recorder(way)) for way in ways)
+    jumps = np.logical_or(*(_jumps_to(check, way) for way in ways))
     errors = left.error + right.error + check.slope_rounding(v)
     tolerance = SAFETY * errors + 1e-9 * np.abs(analytic).astype(float)
     found = []
@@ -66,6 +64,13 @@ def _bends_along(check: Check, v: Array) -> list[Bend]:
         kind = "jump" if jumps[k] else "kink" if between else "artifact"
         found.append(Bend(check.what(k, v), a, low, high, kind))
     return found
+
+
+def _jumps_to(check: Check, choices: Choices) -> Array:
+    """Return which of the upstream sums have another value here with the choices of one side."""
+    with Replay(_recorder(choices)):
+        there = check.subject.values(check.subject.call())
+    return np.asarray(np.abs(check.upstream @ (there - check.here)) > SAFETY * check.native_noise)
 
 
 def as_failures(bends: list[Bend]) -> list[Failure]:
@@ -85,16 +90,27 @@ def as_failures(bends: list[Bend]) -> list[Failure]:
     ]
 
 
-def _choices_toward(check: Check, v: Array) -> list[tuple[Any, Any]]:
+def _both_ways(check: Check, v: Array) -> list[Choices]:
+    """Return the choices an instant later on the way against v, and along it."""
+    return [_choices_toward(check, sign * v) for sign in (-1, 1)]
+
+
+def _choices_toward(check: Check, v: Array) -> Choices:
     with Toward() as toward:
         for x, part in zip(check.subject.leaves, check.subject.split(v), strict=True):
             toward.send(x, part.astype(x.dtype))
         check.subject.call()
-    choices: list[tuple[Any, Any]] = toward.choices
+    choices: Choices = toward.choices
     return choices
 
 
-def _same(a: list[tuple[Any, Any]], b: list[tuple[Any, Any]]) -> bool:
+def _recorder(choices: Choices) -> Recorder:
+    recorder = Recorder()
+    recorder.choices = choices
+    return recorder
+
+
+def _same(a: Choices, b: Choices) -> bool:
     return len(a) == len(b) and all(_equal(x, y) for (_, x), (_, y) in zip(a, b, strict=True))
 
 

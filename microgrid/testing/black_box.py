@@ -15,10 +15,10 @@ import numpy as np
 from ..arrays import Array, as_array
 from ..errors import ShapeError
 from ..recording import Watcher
+from .comparison import DOUBLE, Comparison
 from .differences import noise_of
 from .findings import Failure
-from .selection_check import DOUBLE, Check
-from .subject import Calls, Subject, coarser, smallest, unit_roundoff
+from .subject import Subject, coarser, smallest, unit_roundoff
 from .values import RANDOM, not_finite, unequal
 
 
@@ -97,26 +97,20 @@ class ArrayFunction(Subject):
         return np.concatenate(columns, axis=1)
 
 
-class BlackBoxCheck(Check):
+class BlackBoxCheck(Comparison):
     """The comparison of a claimed gradient with the function's values."""
 
     subject: ArrayFunction
+    source = "the claimed gradient"
 
     def __init__(
         self, subject: ArrayFunction, rng: np.random.Generator, eps: float, atol: float, rtol: float
     ) -> None:
-        self.subject, self.rng, self.eps = subject, rng, eps
-        self.atol, self.rtol, self.exact = atol, rtol, False
-        self.calls = Calls()
-        self.here = subject.value_at(subject.start)
+        self.eps = eps
+        here = subject.value_at(subject.start)
         subject.find_precision(rng)
-        self.blind = True
-        self._choose_directions()
+        super().__init__(subject, rng, here, True, atol, rtol, False)
         self.unit, self.grain = unit_roundoff(subject.native), smallest(subject.native)
-        self.source = "the claimed gradient"
-
-    def _not_linear(self) -> list[Failure]:
-        return []  # a Jacobian was given, and no rule
 
     def gradients(self) -> Array:
         """Return the claimed gradient of each upstream sum."""

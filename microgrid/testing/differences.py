@@ -29,6 +29,7 @@ SMALL = 2.0**-20  # the size that an input of 0 is taken to have
 CLOSER = 2.0**-10, 2.0**-20  # steps from which to look again
 DOUBT = 32  # times the errors of two estimates, by which they contradict each other
 POOR = 1e-5  # an estimate with a larger relative error may be better from nearby
+TIGHT = 1e-9  # bounds of a slope, by the size of the steepest, that are close enough
 COARSE = 1e-7  # an estimate with a larger relative error is looked at further
 
 Function = Callable[[float], Array]
@@ -172,23 +173,38 @@ class Bracket:
 
 
 @np.errstate(all="ignore")
-def bracket(values: Array, steps: Array, here: float, noise: Array) -> tuple[float, float]:
-    """Return bounds of the slope at step 0 from values at steps of one sign, the smallest first.
+def one_sided(
+    rise: Callable[[float], tuple[Array, Array]], steps: Sequence[float] | Array, steepest: float
+) -> list[tuple[float, float]]:
+    """Return bounds of the slopes at step 0 from steps of one sign, the smallest first.
 
-    Each value gives an interval, (value - here ± noise) / step. They are intersected until nothing
-    is left, where the function's curvature shows. The last interval may then miss the slope by as
-    much as its own width, and the first by what the slope changes up to the second: the bounds are
-    widened by both.
+    Each step gives an interval, (rise ± noise) / step. They are intersected until nothing is left,
+    where the function's curvature shows, or little enough. The last interval may then miss the
+    slope by as much as its own width, and the first by what the slope changes up to the second: the
+    bounds are widened by both.
+
+    Args:
+        rise: of a step to (values there less those here, their rounding errors).
+        steps: in the order in which they are taken.
+        steepest: the size of the slopes, in which "little enough" is measured.
     """
-    slopes, radii = (values - here) / steps, noise / np.abs(steps)
-    low, high = -np.inf, np.inf
-    for middle, radius in zip(slopes, radii, strict=True):
-        if not max(low, middle - radius) <= min(high, middle + radius):
+    low: Any = -np.inf
+    high: Any = np.inf
+    change: Any = np.inf
+    last: Any = np.nan
+    meet: Any = True
+    for h in steps:
+        rises, noise = rise(h)
+        slope, radius = rises / h, noise / abs(h)
+        # fmax and fmin pass over nan, where the function could not be called.
+        above, below = np.fmax(low, slope - radius), np.fmin(high, slope + radius)
+        meet = meet & (above <= below)
+        low, high = np.where(meet, above, low), np.where(meet, below, high)
+        change, last = np.fmin(change, np.abs(slope - last) + radius), slope
+        if not (meet & (high - low > TIGHT * steepest)).any():
             break
-        low, high = max(low, middle - radius), min(high, middle + radius)
-    changes = np.abs(np.diff(slopes)) + radii[1:]
-    width = high - low + 2 * np.nanmin(changes, initial=np.inf)
-    return float(low - width), float(high + width)
+    width = high - low + 2 * change
+    return [(float(a), float(b)) for a, b in zip(low - width, high + width, strict=True)]
 
 
 def noise_of(function: Function, step: float) -> Array:

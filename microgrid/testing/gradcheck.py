@@ -11,6 +11,7 @@ import numpy as np
 from ..core import Tensor
 from .bends import as_failures, bends_of
 from .black_box import ArrayFunction, BlackBoxCheck
+from .comparison import Comparison
 from .diagnosis import advice, again, failing_op
 from .findings import Failure, GradientError, Report
 from .orders import listed, slopes_of
@@ -212,7 +213,7 @@ def _linear_remainder(order: float) -> Failure:
     return Failure(what, "a linear part", "another", 0, 0, "smooth", why)
 
 
-def _summary(mode: str, check: Check, failures: list[Failure], worst: float) -> Report:
+def _summary(mode: str, check: Comparison, failures: list[Failure], worst: float) -> Report:
     count = len(check.directions) * len(check.upstream)
     return Report(mode, count, len(check.directions), check.miss, worst, failures)
 

@@ -12,7 +12,7 @@ from ..backward import gradients
 from ..core import Tensor
 from ..errors import ShapeError
 from ..recording import no_grad
-from .selection_check import INTEGERS
+from .comparison import INTEGERS
 from .subject import Subject
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 import numpy as np
 
 from ..arrays import Array
-from .selection_check import INTEGERS, SAFETY, Check
+from .comparison import INTEGERS, SAFETY
+from .selection_check import Check
 
 HALVINGS = 60
+PATIENCE = 10  # halvings without a clear remainder: after them there will be none
 NEAR = 2.0**-40  # a function may be curved on the scale of its inputs: these steps must be smaller
 CLEAR = 100  # times its rounding error, above which a remainder tells something
 PAIRS = 4  # of remainders, the smallest that are clear, from which the order is taken
@@ -30,7 +32,7 @@ def remainder_orders(check: Check) -> Array:
         return np.full(len(check.upstream), np.inf)
     here = check.value_or_nan(start)
     steepness = check.slope_rounding(v)
-    remainders, clear = [], []
+    remainders, clear, waited = [], [], 0
     for halvings in range(HALVINGS):
         point = start + 0.5**halvings * v
         there = check.value_or_nan(point)
@@ -39,7 +41,11 @@ def remainder_orders(check: Check) -> Array:
         rounding = rounding + 0.5**halvings * steepness
         remainder = np.abs(there - here - linear)
         remainders.append(remainder)
-        clear.append(remainder > CLEAR * SAFETY * (rounding + 16 * check.grain))
+        level = CLEAR * SAFETY * (rounding + 16 * check.grain)
+        clear.append(remainder > level)
+        waited = waited + 1 if (remainder <= level).all() else 0
+        if waited > PATIENCE:
+            break
     rows = zip(np.array(remainders).T, np.array(clear).T, strict=True)
     return np.array([_order(*row) for row in rows])
 
