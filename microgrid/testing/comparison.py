@@ -166,7 +166,8 @@ class Comparison(ABC):
     def _with_unseen_kinks(self, v: Array, found: Estimate) -> Estimate:
         """Return what values close by say, where the extrapolation from afar contradicts them."""
         analytic = self.rows @ v
-        for k, sides in enumerate(self.brackets(v)):
+        steepest = np.nanmax(np.abs([analytic, found.value]), initial=0)
+        for k, sides in enumerate(self.brackets(v, float(steepest))):
             low, high = sides.hull
             found.kinks[k] = sides.bends
             if sides.bends and low <= analytic[k] <= high:
@@ -175,8 +176,11 @@ class Comparison(ABC):
                 found.value[k], found.error[k] = (low + high) / 2, (high - low) / 2 / SAFETY
         return found
 
-    def brackets(self, v: Array) -> list[Bracket]:
-        """Return bounds of the slopes on both sides along v, one for each upstream sum."""
+    def brackets(self, v: Array, steepest: float) -> list[Bracket]:
+        """Return bounds of the slopes on both sides along v, one for each upstream sum.
+
+        They are as close as the size of the steepest slope asks for.
+        """
         start, here = self.subject.start, self.value_at(self.subject.start)
         reach = np.abs(start[np.flatnonzero(v)]).max(initial=0.0)
         rounding = 2 * self.unit * reach * np.abs(self.rows) @ np.abs(v)
@@ -187,8 +191,7 @@ class Comparison(ABC):
             return there - here, self.noise + 4 * self.unit * sizes + rounding
 
         power = int(np.log2(max(reach, 2.0**-20)))
-        steps = 2.0 ** np.arange(power - 40, max(power - 20, 0) + 1)
-        steepest = np.abs(self.rows @ v).max(initial=0)
+        steps = 2.0 ** np.arange(power - 40, max(power - 20, 0) + 1, 2)
         left, right = (one_sided(rise, sign * steps, steepest) for sign in (-1, 1))
         return [Bracket(*sides) for sides in zip(left, right, strict=True)]
 
