@@ -31,7 +31,7 @@ from .arrays import (
 from .errors import DtypeError, GraphError, ShapeError
 from .operators import Operators
 from .record import BUILTIN, OPS, Record
-from .recording import forgets, is_recording, no_grad, reads, watchers, watching
+from .recording import changes, forgets, is_recording, no_grad, reads, watchers, watching
 from .signatures import explain_misfit
 
 Operand: TypeAlias = "Tensor | ArrayLike"
@@ -229,6 +229,7 @@ class Tensor(Operators):
         if wanted:
             check_can_carry_gradient("tensor", self._data.dtype)
         self._requires_grad = bool(wanted)
+        changes[0] += 1
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -99,8 +99,10 @@ class Record:
             `pieces`, and from the value of an op without a gradient.
         composed: `composed(*inputs, **params)`, the same value bit for bit by smaller ops, or None
             if these inputs are not such; the compiler looks inside it to share and to plan.
-        scratch: `scratch(*inputs, **params)` lists the (shape, dtype) of arrays that the kernel
-            works in; it takes them as `scratch=`, or makes them itself.
+        inline: `inline(line, out, *inputs, **params)` writes the kernel out for the compiler, as
+            NumPy calls with nothing around them, and returns True; or returns False and writes
+            nothing. See `compiler.lines`.
+        unit: the number that, as one of two operands, gives the other bit for bit.
         in_place: may the kernel write its result over an input of the same shape?
         view: is the result a view of its input?
         effect: is it run for what it overwrites?
@@ -137,7 +139,8 @@ class Record:
     pieces: Callable[..., Pieces] | None = None
     selection: Selection | None = None
     composed: Callable[..., Any] | None = None
-    scratch: Callable[..., Sequence[tuple[tuple[int, ...], Any]]] | None = None
+    inline: Callable[..., bool] | None = None
+    unit: float | None = None
     in_place: bool = False
     view: bool = False
     effect: bool = False

@@ -24,6 +24,10 @@ watchers: list[Watcher] = []
 watching: ContextVar[Watcher | None] = ContextVar("watching", default=None)
 
 
+changes = [0]
+"""How often an attribute of any Module, or `requires_grad` of any Tensor, was set in all."""
+
+
 class Watcher:
     """Sees every call of an op on Tensors inside a `with` block, and may give its value.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,7 +10,10 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from ..arrays import Array
 from ..core import Tensor, next_serial, wrap
+from ..recording import changes
+from .arena import Pool
 from .guards import Guard
 from .plan import Copy, FlatUpdate, Plan, Step
 from .program import Call, Update, Value, Write
@@ -25,7 +29,7 @@ class Source:
         self.lines: list[str] = []
         self.names: dict[str, Any] = {
             "Tensor": Tensor, "MISS": MISS, "copyto": np.copyto, "ndarray": ndarray,
-            "next_serial": next_serial, "wrap": wrap,
+            "next_serial": next_serial, "wrap": wrap, "isfinite": math.isfinite,
         }  # fmt: skip
         self._known: dict[int, str] = {}
         self._counts: dict[str, int] = {}
@@ -60,8 +64,11 @@ class Emitter:
         source: what was written.
     """
 
-    def __init__(self, plan: Plan, kinds: Sequence[str], guard: Guard) -> None:
-        self.plan, self.kinds, self.guard = plan, kinds, guard
+    def __init__(
+        self, plan: Plan, kinds: Sequence[str], guard: Guard, inline: bool = True
+    ) -> None:
+        self.plan, self.kinds, self.guard, self.inline = plan, kinds, guard, inline
+        self.scratch = Pool()
         self.source = Source()
         self.arguments = [f"x{i}" for i in range(len(kinds))]
         self._locals: dict[Value, str] = dict(
@@ -116,6 +123,8 @@ class Emitter:
             parts.append(f"{name(leaf, 'p')}.grad is None")
         for value in self._entry_gradients():
             parts.append(f"{name(value.source, 'p')}.grad is not None")
+        if self.guard.counted:
+            parts.append(f"{name(changes, 'changes')}[0] == {name(self.guard.seen, 'seen')}[0]")
         for expression, things in self.guard.conditions:
             parts.append(expression.format(*(name(thing, "k") for thing in things)))
         whole = [parts[i : i + 50] for i in range(0, len(parts), 50)]  # Python nests no deeper
@@ -141,7 +150,8 @@ class Emitter:
     def _lines(self, step: Step) -> list[str]:
         line: Any = step.line
         if isinstance(line, Call):
-            return [f"{self._call(line, step):<60}  # {_shapes(line)}"]
+            first, *others = self._call(line)
+            return [f"{first:<60}  # {_shapes(line)}", *others]
         if isinstance(line, Copy):
             return [f"copyto({self.source.name(line.home, 'v')}, {self._name(line.value)})"]
         if isinstance(line, Write):
@@ -152,22 +162,40 @@ class Emitter:
             return [f"copyto({target}, {value}, casting='same_kind')"]
         return self._update(line, step)
 
-    def _call(self, call: Call, step: Step) -> str:
+    def _call(self, call: Call) -> list[str]:
         kernel = getattr(call.op.kernel, "__wrapped__", call.op.kernel)  # replays are quiet
         out = self.plan.arrays.get(call.result)
+        if out is not None and call.op.inline is not None and self.inline:
+            line = Lines(self)
+            if call.op.inline(line, out, *map(self._thing, call.inputs), **call.params):
+                line.done()
+                return line.written
         inputs = [self._name(x) for x in call.inputs]
         given = [f"{key}={self.source.name(v, 'k')}" for key, v in call.params.items()]
-        if step.scratch:
-            given.append(f"scratch=({', '.join(self.source.name(s, 's') for s in step.scratch)},)")
         function = self.source.name(kernel, call.op.name)
         if out is None:
             local = self._locals[call.result] = self.source.new("t")
-            return f"{local} = {self.source.name(np.asarray, 'asarray')}({function}({', '.join(inputs + given)}))"
+            made = f"{function}({', '.join(inputs + given)})"
+            return [f"{local} = {self.source.name(np.asarray, 'asarray')}({made})"]
         target = self.source.name(out, "v")
         # The third place of maximum and minimum is on its way out of NumPy.
         named = call.op.arity is None or kernel in (np.maximum, np.minimum)
         inputs.append(f"out={target}" if named else target)
-        return f"{function}({', '.join(inputs + given)})"
+        return [f"{function}({', '.join(inputs + given)})"]
+
+    def _thing(self, value: Value) -> Any:
+        """Return the array of a value, or the value if each replay finds it anew."""
+        return self.plan.arrays.get(value, value)
+
+    def text(self, thing: Any) -> str:
+        """Return what a line calls an array, a value, a function or a number."""
+        if isinstance(thing, Value):
+            return self._name(thing)
+        if isinstance(thing, ndarray):
+            return self.source.name(thing, "v")
+        if type(thing) is int or thing is None:
+            return repr(thing)
+        return self.source.name(thing, getattr(thing, "__name__", "k").strip("_<>"))
 
     def _update(self, update: Update, step: Step) -> list[str]:
         name = self.source.name
@@ -214,6 +242,43 @@ class Emitter:
             return local
         array = self.plan.arrays[value]
         return self.source.name(array, {"leaf": "w", "array": "a", "constant": "c"}.get(value.kind, "v"))
+
+
+class Lines:
+    """What an op's `inline` writes with: the lines of one call.
+
+    Attributes:
+        written: the lines so far.
+    """
+
+    def __init__(self, emitter: Emitter) -> None:
+        self._emitter = emitter
+        self.written: list[str] = []
+        self._taken: list[Array] = []
+
+    def __call__(self, function: Callable[..., Any], *things: Any, **named: Any) -> None:
+        """Write a call of the function with arrays, values and numbers."""
+        text = self._emitter.text
+        given = [text(thing) for thing in things]
+        given += [f"{key}={text(thing)}" for key, thing in named.items()]
+        self.written.append(f"{text(function)}({', '.join(given)})")
+
+    def text(self, template: str, *things: Any) -> None:
+        """Write a line with things at the places {0}, {1}, ..."""
+        self.written.append(template.format(*map(self._emitter.text, things)))
+
+    def scratch(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        """Return memory for this call alone, as an array."""
+        pool = self._emitter.scratch
+        count = math.prod(shape)
+        piece = pool.take(count * dtype.itemsize)
+        self._taken.append(piece)
+        return pool.array(piece, shape, dtype, np.empty(shape, dtype).strides)
+
+    def done(self) -> None:
+        """Give the memory back."""
+        for piece in self._taken:
+            self._emitter.scratch.give_back(piece)
 
 
 def _shapes(call: Call) -> str:

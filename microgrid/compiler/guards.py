@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..core import Tensor
+from ..recording import changes
 
 LIMIT = 20_000  # conditions: what reaches more holds a data set in Python objects
 MANY = 64  # plain numbers in a list: more are data, which no step reads one by one
@@ -31,14 +32,17 @@ class Guard:
 
     Attributes:
         conditions: expressions with places {0}, {1}, ... for things, true as long as nothing has
-            changed.
+            changed. `names` tells what each is about.
+        counted: those that need only be looked at when `changes` has gone on, whose number was
+            `seen` when all held.
         arrays: the ids of the arrays that were met.
-        names: of each condition, what it is about.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.conditions: list[Condition] = []
         self.names: list[str] = []
+        self.counted: list[tuple[str, Condition]] = []
+        self.seen = [changes[0]]
         self.arrays: set[int] = set()
         self._held: list[Any] = []  # so that ids stay theirs
         self._seen: set[int] = set()
@@ -46,30 +50,37 @@ class Guard:
 
     def changed(self) -> str | None:
         """Return what has changed, or None."""
-        for (expression, things), name in zip(self.conditions, self.names, strict=True):
+        now = changes[0]
+        for name, (expression, things) in (*zip(self.names, self.conditions), *self.counted):  # noqa: B905
+            places = (f"k[{i}]" for i in range(len(things)))
             try:
-                holds = eval(expression.format(*(f"k[{i}]" for i in range(len(things)))), {"k": things})
+                holds = eval(expression.format(*places), {"k": things})
             except (LookupError, ValueError, AttributeError):
                 holds = False
             if not holds:
                 return name
+        self.seen[0] = now
         return None
 
-    def _note(self, name: str, expression: str, *things: Any) -> None:
-        if len(self.conditions) < LIMIT:
+    def _note(self, name: str, expression: str, *things: Any, counted: bool = False) -> None:
+        if counted:
+            self.counted.append((name, (expression, things)))
+        elif len(self.conditions) < LIMIT:
             self.conditions.append((expression, things))
             self.names.append(name)
 
-    def _holds(self, name: str, access: str, owner: tuple[Any, ...], value: Any) -> None:
+    def _holds(
+        self, name: str, access: str, owner: tuple[Any, ...], value: Any, counted: bool = False
+    ) -> None:
         """Note that what is found by `access` is this value, and look at that too."""
         place = len(owner)
         if isinstance(value, float) and value != value:
             return
         if isinstance(value, _PLAIN) and not isinstance(value, (bool, type(None))):
             # Equal numbers and texts are as good as the same; but 1 is not 1.0, nor True.
-            self._note(name, f"{access} == {{{place}}}", *owner, value)
+            self._note(name, f"{access} == {{{place}}}", *owner, value, counted=counted)
             return
-        self._note(name, f"{access} is {{{place}}}", *owner, value)
+        self._note(name, f"{access} is {{{place}}}", *owner, value, counted=counted)
         self._look_at(value, name)
 
     def _look_at(self, value: Any, name: str) -> None:
@@ -81,7 +92,8 @@ class Guard:
             self.arrays.add(id(value))
         elif isinstance(value, Tensor):
             self.arrays.add(id(value._data))
-            self._note(f"{name}.requires_grad", f"{{0}}._requires_grad is {value._requires_grad}", value)
+            wanted = f"{{0}}._requires_grad is {value._requires_grad}"
+            self._note(f"{name}.requires_grad", wanted, value, counted=True)
         elif isinstance(value, types.MethodType):
             self._look_at(value.__self__, name.rpartition(".")[0] or name)
             self._look_at(value.__func__, name)
@@ -114,15 +126,17 @@ class Guard:
         attributes = getattr(value, "__dict__", None)
         if attributes is None:
             return
-        if hasattr(value, "training"):
-            self._note(f"{name}.training", f"{{0}}.training is {value.training}", value)
+        is_module = _is_module(value)  # whose attributes cannot be set without being counted
+        if is_module:
+            mode = f"{{0}}.training is {value.training}"
+            self._note(f"{name}.training", mode, value, counted=True)
         for kind in type(value).__mro__:
             if _is_users(kind):
                 for key, item in vars(kind).items():
                     if isinstance(item, types.FunctionType):
                         self._look_at(item, f"{name}.{key}")
         for key, item in attributes.items():
-            self._holds(f"{name}.{key}", f"{{0}}[{key!r}]", (attributes,), item)
+            self._holds(f"{name}.{key}", f"{{0}}[{key!r}]", (attributes,), item, is_module)
 
     def _look_at_function(self, function: types.FunctionType, name: str) -> None:
         if (function.__module__ or "").split(".")[0] in (_OWN, "numpy"):

@@ -53,11 +53,7 @@ def share(program: Program) -> int:
             everything = len(kept) + 1  # an optimiser may write anywhere
             written = _Everywhere(everything)
         kept.append(line)
-    program.outputs = [renamed.get(value, value) for value in program.outputs]
-    program.gradients = {
-        leaf: None if value is None else renamed.get(value, value)
-        for leaf, value in program.gradients.items()
-    }
+    _rename_kept(program, renamed)
     return _replace(program, kept)
 
 
@@ -70,6 +66,44 @@ class _Everywhere(dict[Value, int]):
 
     def get(self, key: Value, default: Any = 0) -> Any:
         return super().get(key, self._number)
+
+
+def skip(program: Program) -> int:
+    """Leave out what changes nothing, as a product with 1."""
+    renamed: dict[Value, Value] = {}
+    kept: list[Line] = []
+    for line in program.lines:
+        rename(line, renamed, {})
+        same = _unchanged(line) if isinstance(line, Call) else None
+        if same is None:
+            kept.append(line)
+        else:
+            renamed[line.result] = same  # type: ignore[union-attr]
+    _rename_kept(program, renamed)
+    return _replace(program, kept)
+
+
+def _unchanged(call: Call) -> Value | None:
+    """Return the operand that the result equals, bit for bit."""
+    if call.op.unit is None or len(call.inputs) != 2:
+        return None
+    for unit, other in (call.inputs, call.inputs[::-1]):
+        result = call.result
+        alike = (other.shape, other.dtype, other.strides) == (
+            result.shape, result.dtype, result.strides,
+        )  # fmt: skip
+        is_unit = unit.kind == "constant" and unit.shape == () and unit.source == call.op.unit
+        if alike and is_unit and other.kind == "result":
+            return other
+    return None
+
+
+def _rename_kept(program: Program, renamed: dict[Value, Value]) -> None:
+    program.outputs = [renamed.get(value, value) for value in program.outputs]
+    program.gradients = {
+        leaf: None if value is None else renamed.get(value, value)
+        for leaf, value in program.gradients.items()
+    }
 
 
 def prune(program: Program) -> int:
@@ -86,7 +120,9 @@ def prune(program: Program) -> int:
     return _replace(program, kept)
 
 
-PASSES: dict[str, Callable[[Program], int]] = {"folded": fold, "shared": share, "pruned": prune}
+PASSES: dict[str, Callable[[Program], int]] = {
+    "folded": fold, "shared": share, "skipped": skip, "pruned": prune,
+}  # fmt: skip
 """By the word for what they did, in the order in which they run."""
 
 

@@ -23,7 +23,6 @@ class Step:
     """A line of a program that is to be run, with the memory it works in."""
 
     line: Line
-    scratch: list[Array] = field(default_factory=list)
     flat: list[FlatUpdate] | None = None
 
 
@@ -229,12 +228,10 @@ class _Planner:
             if view.size == 0 or np.may_share_memory(view, inputs[0]):
                 self.made.arrays[value] = view
                 return
-        step = Step(call)
-        self.made.steps.append(step)
+        self.made.steps.append(Step(call))
         if value.viewed is not None or value.dtype.hasobject:
             return  # found anew in every replay
         self.made.arrays[value] = self._memory(call, number)
-        self._add_scratch(step, call)
 
     def _memory(self, call: Call, number: int) -> Array:
         value = call.result
@@ -265,19 +262,6 @@ class _Planner:
                 self.made.in_place += 1
                 return self.pieces.pop(x)
         return None
-
-    def _add_scratch(self, step: Step, call: Call) -> None:
-        if call.op.scratch is None:
-            return
-        wanted = call.op.scratch(*call.inputs, **call.params)
-        pieces = []
-        for shape, dtype in wanted:
-            dtype = np.dtype(dtype)
-            piece = self.made.pool.take(int(np.prod(shape)) * dtype.itemsize)
-            pieces.append(piece)
-            step.scratch.append(piece[: int(np.prod(shape)) * dtype.itemsize].view(dtype).reshape(shape))
-        for piece in pieces:
-            self.made.pool.give_back(piece)
 
 
 @dataclass(eq=False)

@@ -43,6 +43,11 @@ class Value:
         return value
 
     @property
+    def ndim(self) -> int:
+        """The number of dimensions."""
+        return len(self.shape)
+
+    @property
     def nbytes(self) -> int:
         """The size of its elements in bytes."""
         count: int = self.dtype.itemsize

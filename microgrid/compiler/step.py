@@ -89,6 +89,8 @@ class Compiled:
         for replay in known:
             if replay.confirmed:
                 result = replay.run(*call.leaves)
+                if result is MISS and replay.guard.changed() is None:
+                    result = replay.run(*call.leaves)  # something was set, to what it was
                 if result is not MISS:
                     self._last = replay
                     return result
@@ -205,7 +207,7 @@ class Replay:
         self.plan: Plan = plan(program, flat="flat" not in without, reuse="reuse" not in without)
         self.confirmed = not program.fresh
         alone = isinstance(outputs.tree, (Tensor, ndarray))
-        emitter = Emitter(self.plan, call.kinds, guard)
+        emitter = Emitter(self.plan, call.kinds, guard, inline="inline" not in without)
         run = emitter.emit(None if alone else _builder(outputs))
         self.source = emitter.source
         self.run: Callable[..., Any] = quiet(run)
@@ -298,7 +300,8 @@ def compile(
         step: a function of arrays, Tensors and hashable options that returns Tensors; or a Module,
             for its results without gradients.
         backend: what the program is written in; "numpy" is the one there is.
-        without: passes to leave out, for debugging: "folded", "shared", "pruned", "reuse", "flat".
+        without: passes to leave out, for debugging: "folded", "shared", "skipped", "pruned",
+            "reuse", "flat", "inline".
 
     Returns:
         A Compiled, to be called as the step is. Its results have no graph.
@@ -328,11 +331,11 @@ def compile(
         return functools.partial(compile, backend=backend, without=without)
     if backend != "numpy":
         raise ValueError(f"compile: backend={backend!r} was given; the one there is is 'numpy'.")
-    unknown = set(without) - {*PASSES, "reuse", "flat"}
+    unknown = set(without) - {*PASSES, "reuse", "flat", "inline"}
     if unknown:
         raise ValueError(
             f"compile: without={sorted(unknown)} was given; the passes are "
-            f"{', '.join(PASSES)}, reuse and flat."
+            f"{', '.join(PASSES)}, reuse, flat and inline."
         )
     if not callable(step):
         raise TypeError(

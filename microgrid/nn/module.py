@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike
 from ..arrays import Array, as_array
 from ..core import Operand, Tensor, assign, wrap
 from ..errors import StateError
+from ..recording import changes
 
 Self = TypeVar("Self", bound="Module")
 
@@ -139,6 +140,11 @@ class Module:
                 f"Write to {name}.data to change the numbers."
             )
         super().__setattr__(name, value)
+        changes[0] += 1
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        changes[0] += 1
 
     # --- what it is made of ----------------------------------------------------------------------
 

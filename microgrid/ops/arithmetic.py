@@ -43,6 +43,24 @@ def _zero_wins(ufunc: Callable[..., Any], zeros: Callable[..., Any]) -> Callable
     return kernel
 
 
+def _is_zero(a: Array, b: Array) -> Any:
+    return (a == 0) | (b == 0)
+
+
+def _let_zeros_win(a: Array, b: Array, out: Array) -> None:
+    np.copyto(out, 0, where=_is_zero(a, b))
+
+
+def write_chain(line: Any, out: Array, a: Any, b: Any) -> bool:
+    """Write the kernel of `chain` out, for the compiler."""
+    if not out.flags.c_contiguous or out.dtype.kind != "f":
+        return False
+    line(np.multiply, a, b, out)
+    template = "if not isfinite({0}.dot({0})): {1}({2}, {3}, {4})"
+    line.text(template, out.reshape(-1), _let_zeros_win, a, b, out)
+    return True
+
+
 def _divide(a: Array, b: Array, out: Array | None = None) -> Any:
     if a.dtype.hasobject or b.dtype.hasobject:
         b = np.where(np.equal(a, 0), 1, b)  # Fractions raise where floats give nan
@@ -53,12 +71,14 @@ chain: Op = Op(
     name="chain",
     doc="The product of the chain rule, in which an exact 0 wins over inf and nan: a gradient of 0 "
     "contributes nothing whatever the slope, and a slope of 0 passes nothing.",
-    kernel=_zero_wins(np.multiply, lambda a, b: (a == 0) | (b == 0)),
+    kernel=_zero_wins(np.multiply, _is_zero),
     vjps=(lambda g, y, a, b: chain(g, b), lambda g, y, a, b: chain(g, a)),
     domains=(ANY, ANY),
     signature="(),()->()",
     reference=lambda a, b: 0 if a == 0 or b == 0 else a * b,
     formula="a * b, and 0 if a or b is 0",
+    inline=write_chain,
+    unit=1,
     private=True,
 )
 
@@ -111,6 +131,7 @@ multiply = Op(
     reference=operator.mul,
     formula="a * b",
     in_place=True,
+    unit=1,
 )
 
 divide = Op(

@@ -36,6 +36,13 @@ def _matmul(a: Array, b: Array, out: Array | None = None) -> Any:
     return np.matmul(a, b, out=out)
 
 
+def _write_product(line: Any, out: Array, a: Any, b: Any) -> bool:
+    if not a.ndim == b.ndim == 2 or not a.dtype == b.dtype == out.dtype:
+        return False
+    line.text("{0}.dot({1}, {2})", a, b, out)
+    return True
+
+
 def _times(a: Any, b: Any) -> Any:
     """Return the product in a rule, as the op's kernel gives it: all ways agree bit by bit."""
     if type(a) is type(b) is np.ndarray:
@@ -75,6 +82,7 @@ matmul = Op(
     signature="(n?,k),(k,m?)->(n?,m?)",
     reference=lambda a, b: np.einsum(_ranks(a, b), a, b),
     formula="Σ a[i, k] * b[k, j] over k",
+    inline=_write_product,
 )
 
 
@@ -106,6 +114,13 @@ def _affine(x: Array, weight: Array, bias: Array, out: Array | None = None) -> A
     return np.add(y, bias, y)  # in place, so a bias that would stretch the result is an error
 
 
+def _write_affine(line: Any, out: Array, x: Any, weight: Any, bias: Any) -> bool:
+    if not _write_product(line, out, x, weight):
+        return False
+    line(np.add, out, bias, out)
+    return True
+
+
 affine = Op(
     name="affine",
     doc="x @ weight + bias, what a dense layer computes. One op, because it saves a small "
@@ -129,6 +144,7 @@ affine = Op(
     ),
     reference=lambda x, weight, bias: np.einsum(_ranks(x, weight), x, weight) + bias,
     formula="x @ weight + bias",
+    inline=_write_affine,
 )
 
 
@@ -150,6 +166,13 @@ def _dot_right(g: Any, y: Any, a: Any, b: Any) -> Any:
     rest = (*b.shape[:-2], b.shape[-1])
     grad = rows.T @ g.reshape((_rows(a), int(np.prod(rest))))
     return moveaxis(grad.reshape((b.shape[-2], *rest)), 0, -2)
+
+
+def _write_dot(line: Any, out: Array, a: Any, b: Any) -> bool:
+    if a.ndim not in (1, 2) or b.ndim not in (1, 2) or not a.dtype == b.dtype == out.dtype:
+        return False
+    line.text("{0}.dot({1}, {2})", a, b, out)
+    return True
 
 
 def _rows(a: Any) -> int:
@@ -181,6 +204,7 @@ dot = Op(
         np.tensordot(a, b, (-1, -min(b.ndim, 2))) if b.ndim and a.ndim else a * b
     ),
     formula="Σ a[k] * b[k]",
+    inline=_write_dot,
 )
 
 outer = Op(

@@ -12,8 +12,8 @@ from ..arrays import Array, exact, into
 from ..core import Op
 from ..errors import ShapeError
 from ..record import Domain
-from .arithmetic import ANY, chain, quiet
-from .linear import ones
+from .arithmetic import ANY, chain, add, divide, quiet, subtract
+from .linear import dot, ones
 from .reduction import mean_kernel, sum_over
 from .softmax import softmax, softmax_cross_entropy, softmax_rule
 
@@ -55,38 +55,145 @@ mean_squared_error = Op(
     shapes=(((3,), (3,)), ((2, 3), (2, 3)), ((), ()), ((1, 1), (1, 1))),
     reference=lambda a, b: np.mean(np.square(a - b)),
     formula="Σ (a[i] - b[i])² / n",
+    composed=lambda a, b: _square_of_difference(a, b),
 )
 
 
+def _mean_of_squares_kernel(d: Array, out: Array | None = None) -> Any:
+    flat = d.ravel()
+    return into(out, flat.dot(flat) / d.dtype.type(d.size))
+
+
+def _write_mean_of_squares(line: Any, out: Array, d: Any) -> bool:
+    if not isinstance(d, np.ndarray) or not d.flags.c_contiguous:
+        return False
+    flat = d.reshape(-1)
+    line.text("{0}.dot({0}, {1})", flat, out)
+    line(np.divide, out, np.array(d.size, d.dtype), out)
+    return True
+
+
+mean_of_squares: Op = Op(
+    name="mean_of_squares",
+    doc="The mean of the squares of float32 or float64 numbers.",
+    kernel=_mean_of_squares_kernel,
+    vjps=(lambda g, y, x: chain(g, x * _over(2, x)),),
+    domains=(ANY,),
+    signature="(...)->()",
+    shapes=(((3,),), ((2, 3),), ((),)),
+    reference=lambda x: np.mean(np.square(x)),
+    formula="Σ x[i]² / n",
+    inline=_write_mean_of_squares,
+    private=True,
+)
+
+
+def _square_of_difference(a: Any, b: Any) -> Any:
+    """Return the mean squared error by smaller ops, of which its slope shares the difference."""
+    if a.shape != b.shape or a.dtype != b.dtype or a.dtype.kind != "f" or a.dtype.itemsize == 2:
+        return None
+    return mean_of_squares(subtract(a, b))
+
+
 @functools.lru_cache(maxsize=32)
-def _row_constants(rows: int, classes: int, dtype: np.dtype[Any]) -> tuple[Array, Array]:
-    """Return the flat index at which each row starts, and a one for each class."""
+def _starts_of_rows(rows: int, classes: int) -> Array:
+    """Return the flat index at which each row starts."""
     starts = np.arange(0, rows * classes, classes)
     starts.flags.writeable = False
-    return starts, ones(classes, dtype)
+    return starts
 
 
-def _row_margins(logits: Array, labels: Array) -> tuple[Array, Array, Array]:
-    """Return the flat index of the labels, exp(logits - that of the label), and its row sums.
+# The kernels of mean cross-entropy and of its slope, step by step. As ops the steps are what a
+# compiler sees: most of them are common to both.
+
+
+def _row_margins(logits: Array, at: Array, out: Array | None = None) -> Array:
+    """Return exp(logits - that of the label), whose flat index is `at`.
 
     Relative to the label's logit, not to the largest: that needs no search, and where it overflows
     the callers see a sum that is not finite and take the longer way. Flat indices, because take and
     put are several times as fast as an index of two arrays.
     """
-    rows, classes = logits.shape
-    starts, one_each = _row_constants(rows, classes, logits.dtype)
-    at = labels + starts
-    weights = logits - logits.take(at).reshape(rows, 1)
-    np.exp(weights, out=weights)
-    return at, weights, weights.dot(one_each)
+    weights = np.subtract(logits, logits.take(at).reshape(-1, 1), out=out)
+    return np.exp(weights, out=weights)
+
+
+def _write_row_margins(line: Any, out: Array, logits: Any, at: Any) -> bool:
+    if not isinstance(logits, np.ndarray) or not logits.flags.c_contiguous:
+        return False
+    chosen = line.scratch(at.shape, out.dtype)
+    # "clip" writes right into `chosen`; the indices were checked.
+    line.text("{0}.take({1}, None, {2}, 'clip')", logits.reshape(-1), at, chosen)
+    line(np.subtract, logits, chosen.reshape(-1, 1), out)
+    line(np.exp, out, out)
+    return True
+
+
+def _mean_of_logs(sums: Array, logits: Array, labels: Array, out: Array | None = None) -> Any:
+    y = _mean(np.log(sums))
+    if not math.isfinite(y):
+        y = _mean(softmax_cross_entropy.kernel(logits, labels))
+    return into(out, y)
+
+
+def _write_mean_of_logs(line: Any, out: Array, sums: Any, logits: Any, labels: Any) -> bool:
+    if out.itemsize == 2:
+        return False
+    logs, n = line.scratch(sums.shape, out.dtype), len(sums)
+    line(np.log, sums, logs)
+    line.text("{0}.dot({1}, {2})", logs, ones(n, out.dtype), out)
+    line(np.divide, out, np.array(n, out.dtype), out)
+    line.text("if not isfinite({0}): {1}({2}, {3}, {4}, {0})",
+              out, _mean_of_logs, sums, logits, labels)  # fmt: skip
+    return True
+
+
+def _slope_of_margins(
+    weights: Array, sums: Array, share: Array, at: Array, logits: Array, labels: Array,
+    out: Array | None = None,
+) -> Any:  # fmt: skip
+    if not math.isfinite(sums.dot(sums)):
+        weights = np.asarray(softmax(logits, axis=-1))
+        weights.put(at, weights.take(at) - 1)
+        return into(out, chain.kernel(share, weights))
+    scale = share / sums
+    y = np.multiply(weights, scale.reshape(-1, 1), out=out)
+    y.put(at, scale - share)  # of the label itself, exp is 1
+    return y
+
+
+def _write_slope_of_margins(
+    line: Any, out: Array, weights: Any, sums: Any, share: Any, at: Any, logits: Any, labels: Any
+) -> bool:
+    if not out.flags.c_contiguous or not isinstance(sums, np.ndarray):
+        return False
+    scale = line.scratch(sums.shape, out.dtype)
+    things = (weights, sums, share, at, logits, labels, out)
+    line.text("if not isfinite({1}.dot({1})): {0}({2}, {1}, {3}, {4}, {5}, {6}, {7})",
+              _slope_of_margins, sums, weights, *things[2:])  # fmt: skip
+    line.text("else:")
+    line.text("    {0}({1}, {2}, {3})", np.divide, share, sums, scale)
+    line.text("    {0}({1}, {2}, {3})", np.multiply, weights, scale.reshape(-1, 1), out)
+    line.text("    {0}({1}, {2}, {1})", np.subtract, scale, share)
+    line.text("    {0}.put({1}, {2})", out, at, scale)
+    return True
+
+
+def _row_sums(weights: Array) -> Array:
+    return weights.dot(ones(weights.shape[1], weights.dtype))
 
 
 @quiet
 def _mean_cross_entropy(logits: Array, labels: Array, out: Array | None = None) -> Any:
-    y = _mean(np.log(_row_margins(logits, labels)[2]))
-    if not math.isfinite(y):
-        y = _mean(softmax_cross_entropy.kernel(logits, labels))
-    return into(out, y)
+    at = labels + _starts_of_rows(*logits.shape)
+    return _mean_of_logs(_row_sums(_row_margins(logits, at)), logits, labels, out)
+
+
+def _slope_kernel(g: Array, logits: Array, labels: Array, out: Array | None = None) -> Any:
+    at = labels + _starts_of_rows(*logits.shape)
+    weights = _row_margins(logits, at, out)
+    share = g / len(labels)
+    return _slope_of_margins(weights, _row_sums(weights), share, at, logits, labels, weights)
 
 
 def _mean(losses: Array) -> Any:
@@ -97,6 +204,62 @@ def _mean(losses: Array) -> Any:
 
 LABELS = Domain(0, 1, include=(0.0, 1.0), kind="int")
 SHAPES = ((3, 4), (3,)), ((1, 2), (1,)), ((4, 3), (4,))
+
+
+def _step(name: str, doc: str, formula: str, kernel: Any, inputs: int, **others: Any) -> Op:
+    """Declare a step of mean cross-entropy, that stands in for it in a compiled program only."""
+    return Op(
+        name=name, doc=doc, formula=formula, kernel=kernel, vjps=(None,) * inputs,
+        domains=(ANY,) * inputs, private=True, **others,
+    )  # fmt: skip
+
+
+row_margins = _step(
+    "row_margins",
+    "exp(logits - that of the label), with the flat index of the labels.",
+    "exp(logits[i, j] - logits[i, labels[i]])",
+    _row_margins,
+    2,
+    signature="(n,c),(n)->(n,c)",
+    inline=_write_row_margins,
+)
+mean_of_logs = _step(
+    "mean_of_logs",
+    "The mean of log(sums); where it is not finite, cross-entropy the long way.",
+    "Σ log(sums[i]) / n",
+    _mean_of_logs,
+    3,
+    signature="(n),(n,c),(n)->()",
+    inline=_write_mean_of_logs,
+)
+slope_of_margins = _step(
+    "slope_of_margins",
+    "The slope of mean cross-entropy from row_margins and their sums.",
+    "share * (weights / sums - one_hot(labels))",
+    _slope_of_margins,
+    6,
+    signature="(n,c),(n),(),(n),(n,c),(n)->(n,c)",
+    inline=_write_slope_of_margins,
+    in_place=True,
+)
+
+
+def _margins(logits: Any, labels: Any) -> tuple[Any, Any, Any]:
+    """Return the flat index of the labels, the margins and their sums, by ops."""
+    at = add(labels, _starts_of_rows(*logits.shape))
+    weights = row_margins(logits, at)
+    return at, weights, dot(weights, ones(logits.shape[1], logits.dtype))
+
+
+def _composed_loss(logits: Any, labels: Any) -> Any:
+    return mean_of_logs(_margins(logits, labels)[2], logits, labels)
+
+
+def _composed_slope(g: Any, logits: Any, labels: Any) -> Any:
+    at, weights, sums = _margins(logits, labels)
+    share = divide(g, labels.shape[0])
+    return slope_of_margins(weights, sums, share, at, logits, labels)
+
 
 mean_cross_entropy = Op(
     name="mean_cross_entropy",
@@ -110,22 +273,9 @@ mean_cross_entropy = Op(
         [math.log(sum(map(math.exp, row))) - row[i] for row, i in zip(logits, labels, strict=True)]
     ),
     formula="-Σ log_softmax(logits[i])[labels[i]] / n",
+    composed=_composed_loss,
     private=True,
 )
-
-
-def _slope_kernel(g: Array, logits: Array, labels: Array, out: Array | None = None) -> Any:
-    at, weights, sums = _row_margins(logits, labels)
-    if math.isfinite(sums.dot(sums)):
-        share = g / len(labels)
-        scale = share / sums
-        weights *= scale.reshape(-1, 1)
-        weights.put(at, scale - share)  # of the label itself, exp is 1
-    else:
-        weights = np.asarray(softmax(logits, axis=-1))
-        weights.put(at, weights.take(at) - 1)
-        weights = chain.kernel(g / len(labels), weights)
-    return into(out, weights)
 
 
 _slope: Op = Op(
@@ -150,5 +300,6 @@ _slope: Op = Op(
         * (g / len(labels))
     ),
     formula="g * (softmax(logits) - one_hot(labels)) / n",
+    composed=_composed_slope,
     private=True,
 )

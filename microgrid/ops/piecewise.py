@@ -42,6 +42,7 @@ def _piecewise(
     rule: Callable[..., Any] | None = None,
     params: Callable[..., Sequence[dict[str, Any]]] = no_params,
     in_place: bool = False,
+    inline: Callable[..., bool] | None = None,
 ) -> Op:
     """Declare a piecewise-linear op of one variable: what is not given follows from its pieces."""
     return Op(
@@ -55,6 +56,7 @@ def _piecewise(
         pieces=pieces,
         reference=reference,
         in_place=in_place,
+        inline=inline,
     )
 
 
@@ -64,6 +66,11 @@ def zero(dtype: np.dtype[Any]) -> Array:
     nought = np.zeros((), dtype)
     nought.flags.writeable = False
     return nought
+
+
+def _write_relu(line: Any, out: Array, x: Any) -> bool:
+    line(np.maximum, x, zero(out.dtype), out=out)
+    return True
 
 
 relu = _piecewise(
@@ -77,6 +84,7 @@ relu = _piecewise(
     pieces=lambda: Pieces(knots=(0,), slopes=(0, 1)),
     reference=lambda x: x if x > 0 else 0,
     in_place=True,
+    inline=_write_relu,
 )
 
 absolute = _piecewise(

@@ -14,7 +14,7 @@ from ..core import Op
 from ..pieces import Pieces, places, slope_by_search, slopes_along
 from ..record import Domain
 from ..selection import Selection, constant, line_of, order, signs_like
-from .arithmetic import ANY, chain
+from .arithmetic import ANY, chain, write_chain
 
 slopes_at = Op(
     name="slopes_at",
@@ -46,6 +46,14 @@ def _pass_where_positive(g: Array, y: Array, out: Array | None = None) -> Any:
     return chain.kernel(g, np.sign(y), out=out)
 
 
+def _write_gate(line: Any, out: Array, g: Any, y: Any) -> bool:
+    if y.dtype != out.dtype or y.shape != out.shape or not out.flags.c_contiguous:
+        return False
+    sign = line.scratch(out.shape, out.dtype)
+    line(np.sign, y, sign)
+    return write_chain(line, out, g, sign)
+
+
 gate: Op = Op(
     name="gate",
     doc="g where y is positive, 0 where it is 0: the rule of relu, whose result is never negative.",
@@ -55,6 +63,7 @@ gate: Op = Op(
     signature="(),()->()",
     reference=lambda g, y: g if y > 0 else 0,
     formula="g if y > 0, 0 if y = 0",
+    inline=_write_gate,
     selection=Selection(
         choose=lambda g, y: signs_like(order(y, 0), y.value.dtype),
         piece=lambda chosen, g, y: chain.kernel(g, chosen),

@@ -45,6 +45,7 @@ class Comparison(ABC):
         entrywise: whether both are all unit vectors.
         rows: the gradient of each upstream sum; noise: the rounding errors of the sums themselves;
             off_rows: those of the gradients, some of them, drawn.
+        narrow: whether values close by contradicted those from afar.
         unit, grain: the unit roundoff and the smallest number of the differences.
     """
 
@@ -60,7 +61,7 @@ class Comparison(ABC):
         self.unit = 0.0 if subject.exact else unit_roundoff(DOUBLE)
         self.grain = smallest(DOUBLE)
         self.rows = self.noise = self.off_rows = np.zeros(0)
-        self.raised = ""
+        self.raised, self.narrow = "", False
         self._choose_directions()
 
     # --- what is known of the gradient and of the function ---------------------------------------
@@ -135,8 +136,11 @@ class Comparison(ABC):
         near = {2.0 ** float(power) for power in powers if power < np.log2(min(CLOSER))}
         largest = np.frexp(sizes[np.flatnonzero(v)].max(initial=1))[1]
         first = 2.0 ** max(0, int(largest) - BITS)
-        slope = self.central(v, choices)
-        found = derivative(slope, sorted(near)[::-1], self.subject.exact, first)
+        looks = (*CLOSER, *sorted(near)[::-1])
+        if choices is not None and not self.narrow:
+            looks = ()  # with the choices of the point nothing was hidden close by
+        found = derivative(self.central(v, choices), looks, self.subject.exact, first)
+        self.narrow = self.narrow or found.narrow
         unseen = self.blind and not self.subject.exact
         return self._with_unseen_kinks(v, found) if unseen else found
 

@@ -38,16 +38,23 @@ Slope = Callable[[Any], tuple[Array, Array]]
 
 @dataclass
 class Estimate:
-    """Slopes with an estimate of their errors, the step of the best, and where there is a kink."""
+    """Slopes with an estimate of their errors.
+
+    Attributes:
+        step: of the best.
+        kinks: where there is one.
+        narrow: whether steps close by tell of other slopes than those from afar.
+    """
 
     value: Array
     error: Array
     step: float
     kinks: Array
+    narrow: bool = False
 
 
 def derivative(
-    slope: Slope, near: Sequence[float] = (), exact: bool = False, first: float = 1
+    slope: Slope, looks: Sequence[float] = CLOSER, exact: bool = False, first: float = 1
 ) -> Estimate:
     """Return the limit of the central difference `slope(h)` for h to 0.
 
@@ -57,7 +64,7 @@ def derivative(
 
     Args:
         slope: of a step to (differences, their rounding errors); nan where they cannot be taken.
-        near: steps that are small beside the point, for more looks from nearby.
+        looks: steps that are small, also beside the point, for looks from nearby.
         exact: compute in Fractions, from values of type object.
         first: the first step, larger than 1 where 1 is lost in the rounding of the point.
     """
@@ -65,7 +72,7 @@ def derivative(
     best = extrapolated(slope, 1 if exact else first, exact)
     if exact:
         return best
-    for step in (*CLOSER, *near):
+    for step in looks:
         here, noise = slope(step)
         poor = ~(best.error <= POOR * np.maximum(np.abs(best.value), 1))
         if poor.any() or _contradicted(best, here, noise).any():
@@ -75,6 +82,7 @@ def derivative(
             best.value = np.where(wrong, again.value, best.value)
             best.error = np.where(wrong, again.error, best.error)
             best.step = again.step if wrong.any() else best.step
+            best.narrow = best.narrow or bool(wrong.any())
     return best
 
 
