@@ -13,7 +13,7 @@ import numpy as np
 from ..arrays import Array, exact
 from ..directional import Toward
 from ..replay import Recorder, Replay
-from .comparison import SAFETY
+from .comparison import RANDOMLY, SAFETY
 from .findings import Bend, Failure
 from .selection_check import Check
 
@@ -71,6 +71,13 @@ def _jumps_to(check: Check, choices: Choices) -> Array:
     with Replay(_recorder(choices)):
         there = check.subject.values(check.subject.call())
     return np.asarray(np.abs(check.upstream @ (there - check.here)) > SAFETY * check.native_noise)
+
+
+def told_once(bends: list[Bend]) -> list[Bend]:
+    """Return one bend for each slope; those towards single inputs, if there are any."""
+    first = {bend.what: bend for bend in reversed(bends)}
+    single = [what for what in first if RANDOMLY not in what]
+    return [first[what] for what in reversed(single or list(first))]
 
 
 def as_failures(bends: list[Bend]) -> list[Failure]:

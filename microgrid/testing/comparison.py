@@ -22,7 +22,7 @@ from .differences import (
     one_sided,
     root_mean_square,
 )
-from .findings import TOO_COARSE, Failure, unverified
+from .findings import TOO_COARSE, Bend, Failure, unverified
 from .subject import Subject, only, smallest, unit_roundoff
 
 ENTRIES, INPUTS, RESULTS = 4096, 128, 256  # up to which a Jacobian is compared by entries
@@ -31,6 +31,7 @@ INTEGERS = tuple(i for i in range(-8, 9) if i)  # of random directions: small, t
 DOUBLE = np.dtype(float)
 SAFETY = 16  # the observed error of 800 nets never passed 1.7 of the estimate
 BITS = 30  # that the first step is smaller than the point at most
+RANDOMLY = "along a random direction of all inputs"
 LOST = 1e-3  # share of a step by which rounding may change it
 
 
@@ -46,6 +47,7 @@ class Comparison(ABC):
         rows: the gradient of each upstream sum; noise: the rounding errors of the sums themselves;
             off_rows: those of the gradients, some of them, drawn.
         narrow: whether values close by contradicted those from afar.
+        unseen: the kinks that only the values tell of.
         unit, grain: the unit roundoff and the smallest number of the differences.
     """
 
@@ -62,6 +64,7 @@ class Comparison(ABC):
         self.grain = smallest(DOUBLE)
         self.rows = self.noise = self.off_rows = np.zeros(0)
         self.raised, self.narrow = "", False
+        self.unseen: list[Bend] = []
         self._choose_directions()
 
     # --- what is known of the gradient and of the function ---------------------------------------
@@ -142,7 +145,7 @@ class Comparison(ABC):
         found = derivative(self.central(v, choices), looks, self.subject.exact, first)
         self.narrow = self.narrow or found.narrow
         unseen = self.blind and not self.subject.exact
-        return self._with_unseen_kinks(v, found) if unseen else found
+        return self._with_unseen_kinks(v, found, choices) if unseen else found
 
     def central(self, v: Array, choices: Recorder | None = None) -> Slope:
         """Return the central difference along v and its rounding error, as a function of the step.
@@ -167,30 +170,33 @@ class Comparison(ABC):
 
         return slope
 
-    def _with_unseen_kinks(self, v: Array, found: Estimate) -> Estimate:
+    def _with_unseen_kinks(self, v: Array, found: Estimate, choices: Recorder | None) -> Estimate:
         """Return what values close by say, where the extrapolation from afar contradicts them."""
         analytic = self.rows @ v
         steepest = np.nanmax(np.abs([analytic, found.value]), initial=0)
-        for k, sides in enumerate(self.brackets(v, float(steepest))):
+        for k, sides in enumerate(self.brackets(v, float(steepest), choices)):
             low, high = sides.hull
             found.kinks[k] = sides.bends
             if sides.bends and low <= analytic[k] <= high:
                 found.value[k], found.error[k] = analytic[k], 0  # any slope between is one
+                if choices is None:
+                    bend = Bend(self.what(k, v), analytic[k], *sides.middles, "kink")
+                    self.unseen.append(bend)
             elif not low <= found.value[k] <= high:
                 found.value[k], found.error[k] = (low + high) / 2, (high - low) / 2 / SAFETY
         return found
 
-    def brackets(self, v: Array, steepest: float) -> list[Bracket]:
+    def brackets(self, v: Array, steepest: float, choices: Recorder | None = None) -> list[Bracket]:
         """Return bounds of the slopes on both sides along v, one for each upstream sum.
 
         They are as close as the size of the steepest slope asks for.
         """
-        start, here = self.subject.start, self.value_at(self.subject.start)
+        start, here = self.subject.start, self.value_at(self.subject.start, choices)
         reach = np.abs(start[np.flatnonzero(v)]).max(initial=0.0)
         rounding = 2 * self.unit * reach * np.abs(self.rows) @ np.abs(v)
 
         def rise(h: float) -> tuple[Array, Array]:
-            there = self.value_or_nan(start + h * v)
+            there = self.value_or_nan(start + h * v, choices)
             sizes = np.abs(there) + np.abs(here)
             return there - here, self.noise + 4 * self.unit * sizes + rounding
 
@@ -293,4 +299,4 @@ class Comparison(ABC):
             of = "a weighted sum of the results"
         if len(towards) == 1:
             return f"the slope of {of} towards {self.subject.name(int(towards[0]))}"
-        return f"the slope of {of} along a random direction of all inputs"
+        return f"the slope of {of} {RANDOMLY}"

@@ -175,9 +175,22 @@ class Bracket:
         return gap > BEND * max(map(abs, self.hull))
 
     @property
+    def middles(self) -> tuple[float, float]:
+        """The slopes themselves, to as many digits as the bounds tell."""
+        return _middle(*self.left), _middle(*self.right)
+
+    @property
     def hull(self) -> tuple[float, float]:
         """The bounds of both."""
         return min(self.left[0], self.right[0]), max(self.left[1], self.right[1])
+
+
+def _middle(low: float, high: float) -> float:
+    if low <= 0 <= high:
+        return 0.0
+    middle = (low + high) / 2
+    digits = int(np.log10(max(abs(middle) / (high - low), 10))) if high > low else 17
+    return float(f"{middle:.{digits}g}")
 
 
 @np.errstate(all="ignore")

@@ -127,7 +127,8 @@ class Report:
         return next((kind for kind in ("jump", "artifact", "kink") if kind in kinds), "smooth")
 
     def __str__(self) -> str:
-        head = f"{self.mode}: {self.slopes} slopes along {self.directions} directions"
+        directions = _counted(self.directions, "direction")
+        head = f"{self.mode}: {_counted(self.slopes, 'slope')} along {directions}"
         chance = f", a fault is missed with probability at most {self.miss:.0e}"
         lines = [head + (chance if self.miss else ", every entry of the Jacobian") + "."]
         if self.ok:
@@ -150,6 +151,10 @@ def _some(items: list[Any]) -> list[str]:
     shown = [f"  {item}" for item in items[:SHOWN]]
     rest = len(items) - SHOWN
     return shown + ([f"  ... and {rest} more."] if rest > 0 else [])
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _number(x: Any) -> str:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..core import Tensor
-from .bends import as_failures, bends_of
+from .bends import as_failures, bends_of, told_once
 from .black_box import ArrayFunction, BlackBoxCheck
 from .comparison import Comparison
 from .diagnosis import advice, again, failing_op
 from .findings import Failure, GradientError, Report
+from .options import Options, check_callable, check_inputs, refuse_others, seed_of
 from .orders import listed, slopes_of
 from .selection_check import Check
 from .subject import Subject
 from .taylor import is_linear, remainder_orders
-
-KINKS = ("verify", "strict", "ignore")
 
 
 def gradcheck(
@@ -35,6 +32,7 @@ def gradcheck(
     rng: np.random.Generator | int | None = None,
     gradient: Callable[..., Any] | None = None,
     exact: bool = False,
+    **others: Any,
 ) -> bool:
     """Return whether the gradient of a function is right: at kinks too, and exactly there.
 
@@ -52,17 +50,20 @@ def gradcheck(
             counts as unverified, which is a failure. A wrong gradient is never excused by these.
         raise_exception: raise with a report, instead of returning False.
         kinks: "verify" accepts the convention of each op; "strict" also asks that the gradient lies
-            between the slopes on the two sides; "ignore" does not look at the sides.
+            between the slopes on the two sides; "ignore" does not look at the sides. Of a black box
+            more than "strict" asks for is not known, and it is always asked for.
         order: 2 checks the second derivatives too, 3 the third.
         rng: None, a seed or a generator, for the directions.
         gradient: of a black box. `func` then takes arrays; `gradient` takes the same and returns
             what is claimed: for each array its gradient, or the Jacobian if the result has a shape.
         exact: ask for equality of floats, too. On piecewise-linear functions of small dyadic
             numbers (multiples of 1/2, 1/4, ...) nothing is rounded.
+        others: no others. PyTorch's are refused one by one, with what to do.
 
     Raises:
         GradientError: the gradient is wrong or cannot be verified, and `raise_exception` is set.
-        ValueError: no input requires a gradient, or an option is not known.
+        TypeError: `func` or `gradient` is no function, or there is no such option.
+        ValueError: no input requires a gradient, or an option has a value that it cannot have.
 
     Source: the signature is that of torch.autograd.gradcheck. The method is described in
         docs/checking_gradients.md.
@@ -76,7 +77,7 @@ def gradcheck(
     """
     found = report(
         func, inputs, eps=eps, atol=atol, rtol=rtol, kinks=kinks, order=order, rng=rng,
-        gradient=gradient, exact=exact,
+        gradient=gradient, exact=exact, **others,
     )  # fmt: skip
     if raise_exception and not found.ok:
         raise GradientError(f"gradcheck: {found}")
@@ -94,6 +95,7 @@ def gradgradcheck(
     raise_exception: bool = True,
     kinks: str = "verify",
     rng: np.random.Generator | int | None = None,
+    **others: Any,
 ) -> bool:
     """Return whether the second derivatives of a function are right.
 
@@ -108,15 +110,16 @@ def gradgradcheck(
     >>> gradgradcheck(mg.tanh, mg.tensor([0.5, -2.0], requires_grad=True))
     True
     """
-    _check_options(kinks)
-    seed, given = _seed(rng), listed(inputs)
-    _check_inputs(given)
+    refuse_others("gradgradcheck", others)
+    seed, given = seed_of("gradgradcheck", rng), listed(inputs)
+    options = Options("gradgradcheck", seed, atol=atol, rtol=rtol, kinks=kinks)
+    check_callable("gradgradcheck", "func", func)
+    check_inputs("gradgradcheck", given)
     slopes, extended = slopes_of(func, given, np.random.default_rng(seed), grad_outputs)
-    found = _report_on(slopes, extended, seed, atol, rtol, kinks, 2)
-    options = _unusual(gradgradcheck, grad_outputs=grad_outputs, atol=atol, rtol=rtol, kinks=kinks)
-    found.again = again(func, given, seed, "gradgradcheck", **options)
-    if not found.ok:
-        found.op = failing_op(func, given, seed, 2) if found.refuted else ""
+    found = _report_on(Subject(slopes, extended), options, 2)
+    weights = {} if grad_outputs is None else {"grad_outputs": grad_outputs}
+    found.again = again(func, given, seed, "gradgradcheck", **weights, **options.unusual())
+    found.op = failing_op(func, given, seed, 2) if found.refuted else ""
     if raise_exception and not found.ok:
         raise GradientError(f"gradgradcheck: {found}")
     return found.ok
@@ -135,6 +138,7 @@ def report(
     rng: np.random.Generator | int | None = None,
     gradient: Callable[..., Any] | None = None,
     exact: bool = False,
+    **others: Any,
 ) -> Report:
     """Return all that `gradcheck` finds: failures, and the kinks and artifacts at the point.
 
@@ -145,66 +149,58 @@ def report(
     >>> float(found.bends[0].left), float(found.bends[0].right)
     (1.0, 1.0)
     """
-    _check_options(kinks, order)
-    seed, given = _seed(rng), listed(inputs)
-    options = _unusual(
-        gradcheck, eps=eps, atol=atol, rtol=rtol, kinks=kinks, order=order, gradient=gradient,
-        exact=exact,
-    )  # fmt: skip
+    refuse_others("gradcheck", others)
+    seed, given = seed_of("gradcheck", rng), listed(inputs)
+    options = Options("gradcheck", seed, eps, atol, rtol, kinks, order, gradient, exact)
+    check_callable("gradcheck", "func", func)
     if gradient is not None:
-        _check_black_box(order, exact)
-        found = _report_on_black_box(func, given, gradient, seed, eps, atol, rtol)
-        found.again = again(func, given, seed, **options)
-        return found
-    _check_inputs(given)
-    slopes, extended = func, given
-    for number in range(1, order + 1):
-        if number > 1:
-            slopes, extended = slopes_of(slopes, extended, np.random.default_rng(seed))
-        found = _report_on(slopes, extended, seed, atol, rtol, kinks, number, exact)
-        if not found.ok:
-            break
-    found.again = again(func, given, seed, **options)
-    if not found.ok:
-        found.op = failing_op(func, given, seed, number) if found.refuted else ""
+        found = _report_on_black_box(ArrayFunction(func, given, gradient), options)
+    else:
+        found = _report_on_orders(func, given, options)
+    found.again = again(func, given, seed, **options.unusual())
     return found
 
 
-def _report_on(
-    func: Callable[..., Any],
-    inputs: list[Any],
-    seed: int,
-    atol: float,
-    rtol: float,
-    kinks: str,
-    order: int,
-    exact: bool = False,
-) -> Report:
-    subject = Subject(func, inputs)
-    check = Check(subject, np.random.default_rng(seed), atol, rtol, exact)
+def _report_on_orders(func: Callable[..., Any], inputs: list[Any], options: Options) -> Report:
+    """Return the report on derivatives of the first order that fails, or else of the last."""
+    check_inputs(options.who, inputs)
+    slopes, extended, number = func, inputs, 1
+    found = _report_on(Subject(slopes, extended), options, number)
+    while found.ok and number < options.order:
+        number += 1
+        slopes, extended = slopes_of(slopes, extended, np.random.default_rng(options.seed))
+        found = _report_on(Subject(slopes, extended), options, number)
+    found.op = failing_op(func, inputs, options.seed, number) if found.refuted else ""
+    return found
+
+
+def _report_on(subject: Subject, options: Options, order: int) -> Report:
+    rng = np.random.default_rng(options.seed)
+    check = Check(subject, rng, options.atol, options.rtol, options.exact)
     failures, worst = check.compare()
-    arithmetic = "exact" if subject.exact else f"{subject.native}{', exact' if exact else ''}"
-    found = _summary(f"selection check of order {order}, {arithmetic}", check, failures, worst)
+    arithmetic = f"{subject.native}{', exact' if options.exact else ''}"
+    mode = f"selection check of order {order}, {'exact' if subject.exact else arithmetic}"
+    found = _summary(mode, check, failures, worst)
     if not failures and not subject.exact and not check.blind:
         orders = remainder_orders(check)
         found.order = float(orders.min(initial=np.inf))
         found.failures = [_linear_remainder(order) for order in orders if is_linear(order)]
     if found.failures and found.refuted:
-        found.advice = advice(subject, seed)
-    elif not found.failures and kinks != "ignore":
-        found.bends = bends_of(check)
-        if kinks == "strict":
+        found.advice = advice(subject, options.seed)
+    elif not found.failures and options.kinks != "ignore":
+        found.bends = told_once([*check.unseen, *bends_of(check)])
+        if options.kinks == "strict":
             found.failures = as_failures(found.bends)
     return found
 
 
-def _report_on_black_box(
-    func: Any, inputs: list[Any], gradient: Any, seed: int, eps: float, atol: float, rtol: float
-) -> Report:
-    subject = ArrayFunction(func, inputs, gradient)
-    check = BlackBoxCheck(subject, np.random.default_rng(seed), eps, atol, rtol)
+def _report_on_black_box(subject: ArrayFunction, options: Options) -> Report:
+    rng = np.random.default_rng(options.seed)
+    check = BlackBoxCheck(subject, rng, options.eps, options.atol, options.rtol)
     failures, worst = check.compare()
-    return _summary(f"black box, {subject.native}", check, failures, worst)
+    found = _summary(f"black box, {subject.native}", check, failures, worst)
+    found.bends = [] if failures else told_once(check.unseen)
+    return found
 
 
 def _linear_remainder(order: float) -> Failure:
@@ -216,42 +212,3 @@ def _linear_remainder(order: float) -> Failure:
 def _summary(mode: str, check: Comparison, failures: list[Failure], worst: float) -> Report:
     count = len(check.directions) * len(check.upstream)
     return Report(mode, count, len(check.directions), check.miss, worst, failures)
-
-
-def _check_options(kinks: str, order: Any = 1) -> None:
-    if kinks not in KINKS:
-        raise ValueError(f"gradcheck: kinks={kinks!r} was given; it must be one of {KINKS}.")
-    if not isinstance(order, (int, np.integer)) or order < 1:
-        raise ValueError(f"gradcheck: order={order!r} was given; it must be 1 or more, an integer.")
-
-
-def _check_black_box(order: int, exact: bool) -> None:
-    for given in (f"order={order}" if order != 1 else "", "exact=True" if exact else ""):
-        if given:
-            raise ValueError(
-                f"gradcheck: {given} was given with gradient=; of a black box first derivatives "
-                "are checked, to rounding. For the second, check the gradient as a function itself."
-            )
-
-
-def _unusual(check: Callable[..., Any], **options: Any) -> dict[str, Any]:
-    """Return the options that are not the defaults of a check."""
-    usual = inspect.signature(check).parameters
-    return {
-        name: value
-        for name, value in options.items()
-        if value is not usual[name].default
-        and (not isinstance(value, (int, float, str)) or value != usual[name].default)
-    }
-
-
-def _check_inputs(inputs: list[Any]) -> None:
-    if not any(isinstance(x, Tensor) and x.requires_grad for x in inputs):
-        raise ValueError(
-            "gradcheck: no input requires a gradient, so there is nothing to check. Pass Tensors "
-            "with requires_grad=True, or arrays and gradient= to check a function of arrays."
-        )
-
-
-def _seed(rng: np.random.Generator | int | None) -> int:
-    return rng if isinstance(rng, int) else int(np.random.default_rng(rng).integers(2**32))

@@ -123,16 +123,18 @@ class Check(Comparison):
     def not_linear(self) -> list[Failure]:
         """Return where the gradient is no linear function of the one that comes in.
 
-        What comes in is large and then small: a rule may be right in between alone.
+        What comes in is large and then small: a rule may be right in between alone. And it has both
+        signs, as a rule may be right for one.
         """
         power = WIDE.get(self.subject.native.char, max(WIDE.values()))
+        weights = self.rng.choice(INTEGERS, len(self.upstream)).astype(self.rows.dtype)
         found: list[Failure] = []
-        for scale in (exact(2**power), exact(1, 2**power)):
-            found = found or self._not_linear_at(scale if self.subject.exact else float(scale))
+        for scale, signed in ((exact(2**power), weights), (exact(1, 2**power), -weights)):
+            scaled = scale if self.subject.exact else float(scale)
+            found = found or self._not_linear_at(scaled, signed)
         return found
 
-    def _not_linear_at(self, scale: Any) -> list[Failure]:
-        weights = self.rng.choice(INTEGERS, len(self.upstream)).astype(self.rows.dtype)
+    def _not_linear_at(self, scale: Any, weights: Array) -> list[Failure]:
         whole = self.subject.gradient(self.results, scale * (weights @ self.upstream))
         if not self.subject.exact and not np.isfinite(whole).all():
             return []  # scaled beyond what the dtype holds
