@@ -15,6 +15,7 @@ from . import optim as optim
 from . import testing as testing
 from .anomaly import detect_anomaly as detect_anomaly
 from .backward import gradients as gradients
+from .compiler import compile as compile
 from .core import Op as Op
 from .core import Tensor as Tensor
 from .core import assign as assign

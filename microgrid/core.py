@@ -31,7 +31,9 @@ from .arrays import (
 from .errors import DtypeError, GraphError, ShapeError
 from .operators import Operators
 from .record import BUILTIN, OPS, Record
-from .recording import changes, forgets, is_recording, no_grad, reads, watchers, watching
+from .recording import (
+    changes, forgets, is_recording, no_grad, reads, sees_arrays, watchers, watching, wrote,
+)  # fmt: skip
 from .signatures import explain_misfit
 
 Operand: TypeAlias = "Tensor | ArrayLike"
@@ -129,7 +131,7 @@ class Op(Record):
         except ValueError as error:
             shapes = [np.shape(a) for a in arrays]
             misfit = explain_misfit(self.name, self.signature, shapes, error)
-            if misfit is None:
+            if misfit is None or self.effect or str(error).startswith(f"{self.name}: "):
                 raise
             raise ShapeError(misfit) from error
         return data if type(data) is ndarray else from_scalar(data, arrays)
@@ -202,8 +204,7 @@ class Tensor(Operators):
         changed, so that a graph that used the old values refuses to go backward. Writing to single
         elements, `t.data[0] = 1`, does not mark it.
         """
-        if watchers:
-            reads("data")
+        reads("data")
         if self.op is None:
             return self._data
         view = self._data.view()
@@ -255,31 +256,6 @@ class Tensor(Operators):
     def is_leaf(self) -> bool:
         """Whether it was made by the user, not computed by a recorded op."""
         return self.op is None
-
-    def item(self) -> Any:
-        """Return the only element as a Python number.
-
-        Raises:
-            ValueError: there is not exactly one element.
-        """
-        if self.size != 1:
-            raise ValueError(
-                f"item: the Tensor has shape {self.shape}; one element is needed. "
-                "Index it first, or use tolist()."
-            )
-        if watchers:
-            reads("item()")
-        return self._data.item()
-
-    def numpy(self) -> Array:
-        """Return a copy of the values, without the graph."""
-        reads("numpy()")
-        return self._data.copy()
-
-    def tolist(self) -> Any:
-        """Return the values as nested lists of Python numbers."""
-        reads("tolist()")
-        return self._data.tolist()
 
     def detach(self) -> Tensor:
         """Return the values as a new leaf that does not require a gradient."""
@@ -341,7 +317,26 @@ def op_named(name: str) -> Any:
 
 def as_operand(who: str, x: Operand) -> Any:
     """Return x if it is a Tensor, else as an array; raise a DtypeError if it is not numeric."""
-    return x if isinstance(x, Tensor) else as_input(who, x)
+    if isinstance(x, Tensor):
+        return x
+    array = as_input(who, x)
+    return array_in_trace(array) if watchers and sees_arrays() else array
+
+
+class ArrayInTrace(Tensor):
+    """An array in a traced step: a Tensor to ops, and an array to what treats the two differently.
+
+    What is computed of such alone is such again.
+    """
+
+    __slots__ = ()
+
+
+def array_in_trace(data: Array) -> Tensor:
+    """Return what stands for an array in a traced step."""
+    t = wrap(data)
+    t.__class__ = ArrayInTrace
+    return t
 
 
 def wrap(data: Array) -> Tensor:
@@ -394,7 +389,5 @@ def assign(leaf: Tensor, value: Operand) -> None:
         )
     np.copyto(leaf._data, array, casting="same_kind")
     if watchers:
-        observer = watching.get()
-        if observer is not None:
-            observer.wrote(leaf, value if isinstance(value, Tensor) else array)
+        wrote(leaf, value if isinstance(value, Tensor) else array)
     leaf.serial = next_serial()

@@ -143,7 +143,7 @@ class Toward(Watcher):
     ) -> Array:
         """Return the value of the pieces that the inputs will be on an instant later."""
         if op.selection is None:
-            return super().run(op, inputs, arrays, params)
+            return super().run(op, inputs, arrays, params)  # type: ignore[no-any-return]
         moving = [Moving(a, partial(self.tangents, x)) for a, x in zip(arrays, inputs, strict=True)]
         choice = op.selection.choose(*moving, **params)
         if not self._aside:

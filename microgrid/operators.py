@@ -22,8 +22,13 @@ class Operators:
     _data: Array
     if TYPE_CHECKING:
 
-        def item(self) -> Any:
-            """Return the only element: Tensor has it."""
+        @property
+        def shape(self) -> tuple[int, ...]:
+            """The sizes: Tensor has it."""
+
+        @property
+        def size(self) -> int:
+            """The number of elements: Tensor has it."""
 
     @property
     def T(self) -> Tensor:  # noqa: N802  NumPy's name
@@ -124,6 +129,30 @@ class Operators:
         )
 
     # --- conversions -----------------------------------------------------------------------------
+
+    def item(self) -> Any:
+        """Return the only element as a Python number.
+
+        Raises:
+            ValueError: there is not exactly one element.
+        """
+        if self.size != 1:
+            raise ValueError(
+                f"item: the Tensor has shape {self.shape}; one element is needed. "
+                "Index it first, or use tolist()."
+            )
+        reads("item()")
+        return self._data.item()
+
+    def numpy(self) -> Array:
+        """Return a copy of the values, without the graph."""
+        reads("numpy()")
+        return self._data.copy()
+
+    def tolist(self) -> Any:
+        """Return the values as nested lists of Python numbers."""
+        reads("tolist()")
+        return self._data.tolist()
 
     def __len__(self) -> int:
         if self._data.ndim == 0:

@@ -9,7 +9,6 @@ from inspect import iscoroutinefunction, isgeneratorfunction
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from .arrays import Array
     from .core import Op, Tensor
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -36,10 +35,12 @@ class Watcher:
     Attributes:
         given: the operands of the call that is being run, as the caller gave them.
         keeps_views: whether results that are views stay views outside a graph too.
+        sees_arrays: whether functions turn arrays into Tensors, so that calls on them are seen.
     """
 
     given: tuple[Any, ...] = ()
     keeps_views = False
+    sees_arrays = False
 
     def __init__(self) -> None:
         self._outer: Watcher | None = None
@@ -62,8 +63,8 @@ class Watcher:
             self._token = None
 
     def run(
-        self, op: Op, inputs: tuple[Tensor, ...], arrays: list[Array], params: dict[str, Any]
-    ) -> Array:
+        self, op: Op, inputs: tuple[Tensor, ...], arrays: list[Any], params: dict[str, Any]
+    ) -> Any:
         """Return the op's value on the arrays, which are the data of the inputs."""
         if self._outer is not None:
             return self._outer.run(op, inputs, arrays, params)
@@ -79,7 +80,7 @@ class Watcher:
         if self._outer is not None:
             self._outer.read(how)
 
-    def copied(self, array: Array, copy: Array) -> None:
+    def copied(self, array: Any, copy: Any) -> None:
         """Take note that the caller's array was copied, to be used as it is now."""
         if self._outer is not None:
             self._outer.copied(array, copy)
@@ -120,11 +121,24 @@ def reads(how: str) -> None:
             observer.read(how)
 
 
-def copies(array: Array, copy: Array) -> None:
+def sees_arrays() -> bool:
+    """Return whether calls on arrays are to be seen too."""
+    observer = watching.get() if watchers else None
+    return observer is not None and observer.sees_arrays
+
+
+def copies(array: Any, copy: Any) -> None:
     """Tell the watcher, if there is one, that the caller's array was copied for later use."""
     observer = watcher()
     if observer is not None:
         observer.copied(array, copy)
+
+
+def wrote(leaf: Tensor, value: Any) -> None:
+    """Tell the watcher, if there is one, that the value was written into the leaf."""
+    observer = watcher()
+    if observer is not None:
+        observer.wrote(leaf, value)
 
 
 def forgets(leaf: Tensor) -> None:

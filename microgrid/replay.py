@@ -48,7 +48,7 @@ class Recorder(Watcher):
             if any(choice is array for array in arrays):
                 choice = choice.copy()  # a condition, which may be written to later
             self.choices.append((op, choice))
-        return super().run(op, inputs, arrays, params)
+        return super().run(op, inputs, arrays, params)  # type: ignore[no-any-return]
 
 
 class Replay(Watcher):
@@ -80,7 +80,7 @@ class Replay(Watcher):
     ) -> Array:
         """Return the value of the pieces that were chosen when the choices were recorded."""
         if op.selection is None:
-            return super().run(op, inputs, arrays, params)
+            return super().run(op, inputs, arrays, params)  # type: ignore[no-any-return]
         recorded, choice = next(self._choices, (None, None))
         if recorded is not op:
             raise self._other_path(op.name, recorded.name if recorded else "nothing")

@@ -21,7 +21,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Imports go down this list only: a module may import those above it. The package's own __init__ and
 # __main__ may import everything; within ops, optim and the other folders there must be no cycle.
 ORDER = [
-    "errors", "arrays", "signatures", "pieces", "selection", "record", "recording", "operators",
+    "errors", "recording", "arrays", "signatures", "pieces", "selection", "record", "operators",
     "core", "backward", "finite", "places", "anomaly",
     "replay", "ops", "creation", "protocols", "nested", "linearise", "directional", "transforms",
     "compiler", "nn", "nodes", "explanation", "diagrams",
@@ -177,7 +177,9 @@ def test_nothing_is_left_of_debugging(path: Path) -> None:
     printing = {"__main__.py", "train/progress.py"}
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            assert node.func.id not in ("breakpoint", "exec", "eval"), node.lineno
+            # Writing Python is what a compiler does.
+            allowed = path.parent.name == "compiler"
+            assert node.func.id not in ("breakpoint", "exec", "eval") or allowed, node.lineno
             if node.func.id == "print":
                 assert str(path.relative_to(PACKAGE)) in printing, f"print in line {node.lineno}"
 

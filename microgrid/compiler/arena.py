@@ -29,7 +29,7 @@ def shaped(memory: Array, shape: tuple[int, ...], dtype: Any, strides: Sequence[
         order = list(range(len(shape)))
     sizes = [shape[i] for i in order]
     count = int(np.prod(sizes))
-    array = memory[: count * dtype.itemsize].view(dtype).reshape(sizes)
+    array: Array = memory[: count * dtype.itemsize].view(dtype).reshape(sizes)
     return array.transpose(np.argsort(order)) if order else array
 
 

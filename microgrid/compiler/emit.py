@@ -15,8 +15,8 @@ from ..core import Tensor, next_serial, wrap
 from ..recording import changes
 from .arena import Pool
 from .guards import Guard
-from .plan import Copy, FlatUpdate, Plan, Step
-from .program import Call, Update, Value, Write
+from .plan import FlatUpdate, Plan, Step
+from .program import Call, Copy, Update, Value, Write
 
 MISS: Any = object()
 """What a replay returns if something that it relies on has changed."""
@@ -64,14 +64,12 @@ class Emitter:
         source: what was written.
     """
 
-    def __init__(
-        self, plan: Plan, kinds: Sequence[str], guard: Guard, inline: bool = True
-    ) -> None:
+    def __init__(self, plan: Plan, kinds: Sequence[str], guard: Guard, inline: bool = True) -> None:
         self.plan, self.kinds, self.guard, self.inline = plan, kinds, guard, inline
         self.scratch = Pool()
         self.source = Source()
         self.arguments = [f"x{i}" for i in range(len(kinds))]
-        self._locals: dict[Value, str] = dict(
+        self.locals: dict[Value, str] = dict(
             zip(plan.program.arguments, self.arguments, strict=True)
         )
         self._written: set[Tensor] = set()
@@ -141,11 +139,13 @@ class Emitter:
     def _read_gradients(self) -> None:
         lines = self.plan.program.lines
         for value in self._entry_gradients():
-            local = self._locals[value] = self.source.new("g")
+            local = self.locals[value] = self.source.new("g")
             often = sum(value in line.reads() for line in lines) > 1
             # Its memory is where the new gradient goes; one read just before that does no harm.
             copy = ".copy()" if often else ""
-            self.source.lines.append(f"    {local} = {self.source.name(value.source, 'p')}.grad{copy}")
+            self.source.lines.append(
+                f"    {local} = {self.source.name(value.source, 'p')}.grad{copy}"
+            )
 
     def _lines(self, step: Step) -> list[str]:
         line: Any = step.line
@@ -169,12 +169,14 @@ class Emitter:
             line = Lines(self)
             if call.op.inline(line, out, *map(self._thing, call.inputs), **call.params):
                 line.done()
+                if line.stands_for_result is not None:
+                    self.locals[call.result] = self.text(line.stands_for_result)
                 return line.written
         inputs = [self._name(x) for x in call.inputs]
         given = [f"{key}={self.source.name(v, 'k')}" for key, v in call.params.items()]
         function = self.source.name(kernel, call.op.name)
         if out is None:
-            local = self._locals[call.result] = self.source.new("t")
+            local = self.locals[call.result] = self.source.new("t")
             made = f"{function}({', '.join(inputs + given)})"
             return [f"{local} = {self.source.name(np.asarray, 'asarray')}({made})"]
         target = self.source.name(out, "v")
@@ -237,11 +239,13 @@ class Emitter:
             self.source.lines.append(f"    {self.source.name(leaf, 'p')}.serial = now")
 
     def _name(self, value: Value) -> str:
-        local = self._locals.get(value)
+        local = self.locals.get(value)
         if local is not None:
             return local
         array = self.plan.arrays[value]
-        return self.source.name(array, {"leaf": "w", "array": "a", "constant": "c"}.get(value.kind, "v"))
+        return self.source.name(
+            array, {"leaf": "w", "array": "a", "constant": "c"}.get(value.kind, "v")
+        )
 
 
 class Lines:
@@ -254,6 +258,7 @@ class Lines:
     def __init__(self, emitter: Emitter) -> None:
         self._emitter = emitter
         self.written: list[str] = []
+        self.stands_for_result: Any = None
         self._taken: list[Array] = []
 
     def __call__(self, function: Callable[..., Any], *things: Any, **named: Any) -> None:
@@ -266,6 +271,17 @@ class Lines:
     def text(self, template: str, *things: Any) -> None:
         """Write a line with things at the places {0}, {1}, ..."""
         self.written.append(template.format(*map(self._emitter.text, things)))
+
+    def local(self, template: str, *things: Any) -> Value:
+        """Write a line whose value has a name of its own, and return that for later lines."""
+        value = Value("result", (), None, ())
+        name = self._emitter.locals[value] = self._emitter.source.new("t")
+        self.text(f"{name} = {template}", *things)
+        return value
+
+    def same(self, thing: Any) -> None:
+        """Let what is read of the result be read from this instead: it is the same."""
+        self.stands_for_result = thing
 
     def scratch(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """Return memory for this call alone, as an array."""

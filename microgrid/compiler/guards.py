@@ -51,7 +51,8 @@ class Guard:
     def changed(self) -> str | None:
         """Return what has changed, or None."""
         now = changes[0]
-        for name, (expression, things) in (*zip(self.names, self.conditions), *self.counted):  # noqa: B905
+        always = zip(self.names, self.conditions, strict=True)
+        for name, (expression, things) in (*always, *self.counted):
             places = (f"k[{i}]" for i in range(len(things)))
             try:
                 holds = eval(expression.format(*places), {"k": things})
@@ -141,7 +142,9 @@ class Guard:
     def _look_at_function(self, function: types.FunctionType, name: str) -> None:
         if (function.__module__ or "").split(".")[0] in (_OWN, "numpy"):
             return
-        for key, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        for key, cell in zip(
+            function.__code__.co_freevars, function.__closure__ or (), strict=True
+        ):
             try:
                 content = cell.cell_contents
             except ValueError:  # empty as yet

@@ -148,7 +148,7 @@ def rename(line: Line, renamed: dict[Value, Value], constants: dict[Any, Value])
             line.result.viewed = current(line.result.viewed)
     elif isinstance(line, Write):
         line.value = current(line.value)
-    else:
+    elif isinstance(line, Update):
         line.gradients = {
             leaf: None if value is None else current(value)
             for leaf, value in line.gradients.items()

@@ -15,7 +15,7 @@ from .arena import (
     is_held_once,
     side_by_side,
 )
-from .program import Call, Line, Program, Update, Value
+from .program import Call, Copy, Line, Program, Update, Value, Write
 
 
 @dataclass(eq=False)
@@ -122,7 +122,9 @@ def _flat_groups(update: Update, homes: dict[Tensor, Array]) -> list[FlatUpdate]
                 p._data = part
         gradient, parts = side_by_side([p.shape for p in leaves], leaves[0].dtype)
         homes.update(zip(leaves, parts, strict=True))
-        slots = {name: _slot(optimizer, leaves, name) for name in optimizer.state.get(leaves[0], ())}
+        slots = {
+            name: _slot(optimizer, leaves, name) for name in optimizer.state.get(leaves[0], ())
+        }
         found.append(FlatUpdate(group, leaves, data, gradient, slots, np.zeros_like(gradient)))
     return found
 
@@ -187,11 +189,13 @@ class _Planner:
             else:
                 for value in line.reads():
                     self._static(value)
+                flat = None
                 if isinstance(line, Update):
                     self._bring_home(line.gradients)
-                else:
+                    flat = self.updates.get(line)
+                elif isinstance(line, Write):
                     self._static(line.leaf)
-                self.made.steps.append(Step(line, flat=self.updates.get(line)))
+                self.made.steps.append(Step(line, flat=flat))
             for root in self.dying.get(number, ()):
                 piece = self.pieces.pop(root, None)
                 if piece is not None and self.reuse:
@@ -262,18 +266,6 @@ class _Planner:
                 self.made.in_place += 1
                 return self.pieces.pop(x)
         return None
-
-
-@dataclass(eq=False)
-class Copy:
-    """A value copied into an array."""
-
-    value: Value
-    home: Array
-
-    def reads(self) -> tuple[Value, ...]:
-        """Return the values that it needs."""
-        return (self.value,)
 
 
 def _last_uses(program: Program) -> dict[Value, int]:

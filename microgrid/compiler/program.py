@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from ..arrays import Array
 from ..core import Op, Tensor
 from ..places import Place
-
-if TYPE_CHECKING:
-    from ..optim import Optimizer
 
 
 @dataclass(eq=False)
@@ -100,7 +97,7 @@ class Update:
     """
 
     action: Any
-    optimizer: Optimizer | None
+    optimizer: Any
     gradients: dict[Tensor, Value | None]
     place: Place
 
@@ -109,7 +106,19 @@ class Update:
         return tuple(value for value in self.gradients.values() if value is not None)
 
 
-Line: TypeAlias = "Call | Write | Update"
+@dataclass(eq=False)
+class Copy:
+    """A value copied into an array, where an optimiser reads it."""
+
+    value: Value
+    home: Array
+
+    def reads(self) -> tuple[Value, ...]:
+        """Return the values that it needs."""
+        return (self.value,)
+
+
+Line: TypeAlias = "Call | Write | Update | Copy"
 
 
 @dataclass(eq=False)

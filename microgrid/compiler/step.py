@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ..arrays import native
 from ..core import Tensor, wrap
 from ..errors import TraceError
 from ..nested import Structure
-from ..recording import is_recording, no_grad, watchers, watching
+from ..recording import no_grad, watchers, watching
+from .arguments import CallOf
 from .emit import MISS, Emitter, readable
 from .guards import Guard
 from .passes import PASSES, optimise
@@ -145,7 +145,6 @@ class Compiled:
             outputs = Structure(result)
             tensors = [_checked(leaf.value) for leaf in outputs.leaves("the result")]
             program = tracer.program([t for t in tensors if t is not None])
-        call.return_gradients()
         # The caller gets Tensors without a graph, as from a replay.
         values = [leaf.value for leaf in outputs.leaves("")]
         detached = [wrap(v._data.copy()) if isinstance(v, Tensor) else v for v in values]
@@ -235,56 +234,7 @@ LIVE = (
 )
 
 
-class CallOf:
-    """The arguments of one call: arrays and Tensors, and what is not."""
-
-    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.structure = Structure((args, kwargs))
-        found = [leaf.value for leaf in self.structure.leaves("")]
-        self.places = [_is_live(value) for value in found]
-        self.leaves = [_canonical(value) for value in found if _is_live(value)]
-        self.fixed = [None if _is_live(value) else value for value in found]
-        self.kinds = [type(x).__name__ for x in self.leaves]
-        self.is_flat = not kwargs and all(map(_is_live, args))
-        self._stand_ins: list[tuple[Tensor, Tensor]] = []
-
-    def key(self) -> Any:
-        """Return what two calls share that can be the same program."""
-        try:
-            hash(tuple(self.fixed))
-        except TypeError:
-            bad = next(value for value in self.fixed if value.__hash__ is None)
-            raise TraceError(
-                f"compile: an argument of type {type(bad).__name__} was given; it needs arrays, "
-                "Tensors, or what can be hashed. Pass its arrays."
-            ) from None
-        shape = _outline(self.structure)
-        fixed = tuple((type(value), value) for value in self.fixed)
-        return shape, fixed, tuple(map(_signature, self.leaves)), is_recording.get()
-
-    def with_stand_ins(self, tracer: Tracer) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return the arguments with Tensors that the tracer knows in place of arrays."""
-        live = iter(self.leaves)
-        values = [
-            self._stand_in(next(live), tracer) if is_live else value
-            for is_live, value in zip(self.places, self.fixed, strict=True)
-        ]
-        args, kwargs = self.structure.filled(iter(values), keep_modules=True)
-        return args, kwargs
-
-    def _stand_in(self, given: Any, tracer: Tracer) -> Tensor:
-        if isinstance(given, Tensor) and given.requires_grad:
-            raise TraceError(
-                "compile: an argument that requires a gradient was given. Detach it, or let the "
-                "step find the Tensor outside, as it does parameters."
-            )
-        return wrap(tracer.argument(given._data if isinstance(given, Tensor) else given))
-
-    def return_gradients(self) -> None:
-        """Nothing is left to be returned: arguments carry no gradients."""
-
-
-def compile(
+def compile(  # noqa: A001  the name in the ecosystem
     step: Callable[..., Any] | None = None,
     *,
     backend: str = "numpy",
@@ -396,30 +346,5 @@ def _is_flat(structure: Structure) -> bool:
     return all(part.parts is None for part in (structure.parts or {}).values())
 
 
-def _is_live(value: Any) -> bool:
-    return isinstance(value, (Tensor, ndarray, np.generic))
-
-
-def _canonical(value: Any) -> Any:
-    """Return an array of a usual kind, or the Tensor."""
-    if isinstance(value, Tensor):
-        return value
-    array = native(np.asarray(value))
-    plain = np.dtype(array.dtype.str)
-    return array if array.dtype is plain else array.view(plain)
-
-
-def _signature(x: Any) -> Any:
-    array = x._data if isinstance(x, Tensor) else x
-    return type(x), array.shape, array.dtype.str, array.strides
-
-
-def _outline(structure: Structure) -> Any:
-    if structure.parts is None:
-        return "leaf"
-    parts = tuple((key, _outline(part)) for key, part in structure.parts.items())
-    return type(structure.tree), parts
-
-
 def _equal(a: Any, b: Any) -> bool:
-    return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
+    return bool(a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes())

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..arrays import Array, is_weak
 from ..backward import Carry, _propagate, carrier
-from ..core import Op, Tensor, next_serial, wrap
+from ..core import ArrayInTrace, Op, Tensor, next_serial, wrap
 from ..errors import TraceError
 from ..places import Place, place_of_call
 from ..recording import Watcher, enable_grad, no_grad
@@ -32,6 +32,7 @@ class Tracer(Watcher):
     """
 
     keeps_views = False
+    sees_arrays = True
 
     def __init__(self, known: Collection[int] = ()) -> None:
         super().__init__()
@@ -161,6 +162,8 @@ class Tracer(Watcher):
             value.viewed = values[0]
         self._note(y._data, value)
         self.lines.append(Call(op, values, params, value, place_of_call()))
+        if y.op is None and all(_is_array(x) for x in self.given):
+            y.__class__ = ArrayInTrace
 
     def _carry(
         self, order: list[Tensor], grads: dict[Tensor, Any], keep: Collection[Tensor], record: bool
@@ -223,6 +226,10 @@ class Tracer(Watcher):
 
     def _gradient_of(self, leaf: Tensor) -> Value | None:
         return None if leaf.grad is None else self.value_of(leaf.grad)
+
+
+def _is_array(given: Any) -> bool:
+    return isinstance(given, ArrayInTrace) or not isinstance(given, Tensor)
 
 
 def trace_error(what: str, remedy: str, place: Place | None = None) -> TraceError:

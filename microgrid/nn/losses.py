@@ -13,23 +13,25 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array
 from ..core import Operand, Tensor, as_operand
 from ..ops import (
     absolute,
     clip,
     divide,
-    getitem,
     mean,
     mean_squared_error,
     multiply,
+    one_hot,
     relu,
     softplus,
     square,
     subtract,
+    take,
+    take_along_axis,
 )
 from ..ops import sum as sum_of
 from ..ops.arithmetic import chain
+from ..ops.labels import are_fractions, are_signs
 from ..ops.loss import mean_cross_entropy
 from ..ops.softmax import softmax_cross_entropy
 from .targets import (
@@ -39,6 +41,7 @@ from .targets import (
     as_probabilities,
     as_scores,
     as_weights,
+    check_targets,
     data_of,
     is_number,
     smoothed,
@@ -172,14 +175,14 @@ def cross_entropy(
         target = as_probabilities(target, z)
     else:
         target = as_class_indices("cross_entropy", target, z)
-        counted = None if share is None else share[data_of(target)]
+        counted = None if share is None else take(share, target, axis=0)
         if not label_smoothing:
             if counted is None and reduction == "mean":
                 return mean_cross_entropy(z, target)
             losses = softmax_cross_entropy(z, target)
             losses = losses if counted is None else multiply(losses, counted)
             return _reduced("cross_entropy", losses, reduction, counted)
-        target = np.equal(data_of(target)[:, None], np.arange(z.shape[1])).astype(z.dtype)
+        target = one_hot(target, z.shape[1], z.dtype)
     if label_smoothing:
         target = smoothed(target, label_smoothing, z.shape[1])
     if share is not None:
@@ -209,12 +212,13 @@ def nll_loss(
         ValueError: a label is negative or not below `classes`, or `reduction` is not known.
     """
     logs = as_scores("nll_loss", log_probabilities)
-    indices = data_of(as_class_indices("nll_loss", as_operand("nll_loss", labels), logs))
-    losses = -getitem(logs, (np.arange(len(indices)), indices))
+    indices = as_class_indices("nll_loss", as_operand("nll_loss", labels), logs)
+    losses = -take_along_axis(logs, indices.reshape((-1, 1)), axis=1).reshape((-1,))
     share = as_class_weight("nll_loss", weight, logs)
     if share is None:
         return _reduced("nll_loss", losses, reduction)
-    return _reduced("nll_loss", multiply(losses, share[indices]), reduction, share[indices])
+    counted = take(share, indices, axis=0)
+    return _reduced("nll_loss", multiply(losses, counted), reduction, counted)
 
 
 def binary_cross_entropy_with_logits(
@@ -246,12 +250,7 @@ def binary_cross_entropy_with_logits(
     """
     who = "binary_cross_entropy_with_logits"
     z, t = alike(who, logits, target)
-    values = data_of(t)
-    if values.size and not (np.min(values) >= 0 and np.max(values) <= 1):  # false for nan too
-        raise ValueError(
-            f"{who}: targets from {np.min(values)} to {np.max(values)} were given; they are "
-            "probabilities, from 0 to 1. Map labels of -1 and 1 to 0 and 1."
-        )
+    check_targets(who, are_fractions, t)
     # chain: what a weight of exactly 0 takes out stays out, even if it is infinite.
     with np.errstate(all="ignore"):  # 0 * inf, before it becomes 0, and halves squared
         positive, negative = chain(t, softplus(-z)), chain(subtract(1, t), softplus(z))
@@ -326,14 +325,11 @@ def _huber(
 def _shortfall(who: str, prediction: Operand, target: Operand) -> Any:
     """Return 1 - target * prediction."""
     p, t = alike(who, prediction, target)
-    if not np.equal(np.abs(data_of(t)), 1).all():
-        raise ValueError(
-            f"{who}: targets other than -1 and 1 were given. Map labels of 0 and 1 by 2 * y - 1."
-        )
+    check_targets(who, are_signs, t)
     return subtract(1, multiply(t, p))
 
 
-def _reduced(who: str, losses: Any, reduction: str, weight: Array | None = None) -> Tensor:
+def _reduced(who: str, losses: Any, reduction: str, weight: Any = None) -> Tensor:
     """Return the losses reduced; `weight` is what their mean is divided by the sum of."""
     result: Tensor
     if reduction == "mean":

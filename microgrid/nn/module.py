@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..arrays import Array, as_array
-from ..core import Operand, Tensor, assign, wrap
+from ..core import ArrayInTrace, Operand, Tensor, as_operand, assign, wrap
 from ..errors import StateError
-from ..recording import changes
+from ..recording import changes, sees_arrays, watchers
 
 Self = TypeVar("Self", bound="Module")
 
@@ -47,8 +47,12 @@ def in_dtype_of(who: str, parameter: Tensor, x: Operand) -> Tensor:
 
     A Tensor of floats stays as it is, whatever their precision, as in any op.
     """
+    if isinstance(x, ArrayInTrace):
+        return x if x.dtype == parameter.dtype else x.astype(parameter.dtype)
     if isinstance(x, Tensor):
-        return x if x.dtype.kind in "fO" else wrap(x._data.astype(parameter.dtype))
+        return x if x.dtype.kind in "fO" else x.astype(parameter.dtype)
+    if watchers and sees_arrays():
+        return in_dtype_of(who, parameter, as_operand(who, x))
     # A copy, since the graph must not see later changes of the array.
     return wrap(np.array(as_array(who, x), parameter.dtype))
 

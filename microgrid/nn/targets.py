@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array
-from ..core import Operand, Tensor, as_operand, wrap
+from ..core import Op, Operand, Tensor, as_operand
 from ..errors import DtypeError, ShapeError
-
-# Probabilities are written in few digits, or rounded to float16.
-SUM_TOLERANCE = 1e-2
+from ..ops.labels import are_distributions, as_indices, class_indices
+from ..recording import watchers
 
 
 def alike(who: str, prediction: Operand, target: Operand) -> tuple[Any, Any]:
@@ -42,7 +41,7 @@ def as_floats(x: Any) -> Any:
     values = data_of(x)
     if values.dtype.kind not in "iub":
         return x
-    return wrap(values.astype(float)) if isinstance(x, Tensor) else values.astype(float)
+    return x.astype(float)
 
 
 def _cast(t: Any, like: Any) -> Any:
@@ -52,8 +51,7 @@ def _cast(t: Any, like: Any) -> Any:
     if isinstance(t, Tensor) and t.requires_grad:
         return t
     with np.errstate(all="ignore"):  # what is too large for the prediction's dtype becomes inf
-        values = data_of(t).astype(like.dtype)
-    return wrap(values) if isinstance(t, Tensor) else values
+        return t.astype(like.dtype)
 
 
 def data_of(x: Any) -> Array:
@@ -81,9 +79,6 @@ def as_scores(who: str, logits: Operand) -> Any:
     return z
 
 
-INTP = np.dtype(np.intp)
-
-
 def as_class_indices(who: str, labels: Any, z: Any) -> Any:
     """Return one index of a class for each row of the scores z, as int[batch]."""
     values, scores = data_of(labels), data_of(z)  # whose attributes are found faster
@@ -98,17 +93,13 @@ def as_class_indices(who: str, labels: Any, z: Any) -> Any:
             f"{who}: scores of shape {scores.shape} and labels of shape {values.shape} were given; "
             f"it needs one class index per row, shape {(rows,)}. Reshape the labels."
         )
-    given = values
-    if values.dtype is not INTP:
-        labels = values = values.astype(INTP)
-    # Negative numbers are huge ones when read without sign: one comparison finds both faults.
-    unsigned = values.view(np.uintp)
-    if rows and unsigned[unsigned.argmax()] >= classes:  # argmax takes a third of what max does
-        raise ValueError(
-            f"{who}: labels from {given.min()} to {given.max()} were given for {classes} "
-            f"classes; they must lie between 0 and {classes - 1}."
-        )
-    return labels
+    try:
+        if watchers and isinstance(labels, Tensor):
+            return class_indices(labels, classes=classes)
+        checked = as_indices(values, classes)
+    except ValueError as error:
+        raise ValueError(f"{who}: {error}") from None
+    return labels if checked is values else checked
 
 
 def as_probabilities(labels: Any, z: Any) -> Any:
@@ -119,18 +110,16 @@ def as_probabilities(labels: Any, z: Any) -> Any:
             f"given; it needs {z.shape[:1]} class indices, or {z.shape} probabilities."
         )
     labels = _cast(labels, z)
-    values = data_of(labels)
-    with np.errstate(all="ignore"):
-        total = values.sum(axis=1, dtype=np.float64)
-        fine = values.size == 0 or (values.min() >= 0 and np.abs(total - 1).max() <= SUM_TOLERANCE)
-    if not fine:  # nan and inf too
-        raise ValueError(
-            "cross_entropy: labels were given as probabilities that are negative, not finite, or "
-            "do not sum to 1 in each row "
-            f"(numbers from {values.min():.6g} to {values.max():.6g}, "
-            f"sums from {total.min():.6g} to {total.max():.6g}). Divide each row by its sum."
-        )
+    check_targets("cross_entropy", are_distributions, labels)
     return labels
+
+
+def check_targets(who: str, check: Op, targets: Any) -> None:
+    """Raise unless targets pass a check, which is an op so that a compiled step makes it too."""
+    try:
+        check(targets)
+    except ValueError as error:
+        raise ValueError(f"{who}: {error}") from None
 
 
 def smoothed(labels: Any, smoothing: float, classes: int) -> Any:
@@ -142,11 +131,12 @@ def smoothed(labels: Any, smoothing: float, classes: int) -> Any:
     return labels * (1 - float(smoothing)) + float(smoothing) / classes
 
 
-def as_weights(who: str, weight: Operand, like: Any) -> Array:
-    """Return weights as an array in the dtype of `like`: they are constants."""
-    values = data_of(as_operand(who, weight)).astype(
-        like.dtype if like.dtype.kind in "fO" else float
-    )
+def as_weights(who: str, weight: Operand, like: Any) -> Any:
+    """Return weights in the dtype of `like`: they are constants."""
+    given = as_operand(who, weight)
+    if isinstance(given, Tensor):
+        given = given.detach()
+    values = given.astype(like.dtype if like.dtype.kind in "fO" else float)
     sizes = zip(values.shape[::-1], like.shape[::-1], strict=False)
     if values.ndim > like.ndim or any(size not in (1, needed) for size, needed in sizes):
         raise ShapeError(
@@ -155,11 +145,11 @@ def as_weights(who: str, weight: Operand, like: Any) -> Array:
     return values
 
 
-def as_class_weight(who: str, weight: Operand | None, z: Any) -> Array | None:
+def as_class_weight(who: str, weight: Operand | None, z: Any) -> Any:
     """Return a weight for each class of the scores z, if there is one."""
     if weight is None:
         return None
-    values = data_of(as_operand(who, weight))
+    values = as_operand(who, weight)
     if values.shape != z.shape[1:]:
         raise ShapeError(
             f"{who}: a weight of shape {values.shape} was given; it needs one number per class, "

@@ -212,6 +212,11 @@ _put_along: Op = Op(
 
 
 def _one_hot_kernel(x: Array, out: Array | None = None, *, num_classes: int, dtype: Any) -> Any:
+    if x.size and not (x.min() >= 0 and x.max() < num_classes):
+        raise ValueError(
+            f"one_hot: indices from {x.min()} to {x.max()} were given; with "
+            f"num_classes={num_classes} they must lie between 0 and {num_classes - 1}."
+        )
     return into(out, np.equal(x[..., None], np.arange(num_classes)).astype(dtype))
 
 
@@ -307,11 +312,5 @@ def one_hot(x: Operand, num_classes: int, dtype: DTypeLike = np.float32) -> Tens
     if t.dtype.kind not in "iu":
         raise DtypeError(
             f"one_hot: indices of dtype {t.dtype} were given; it needs integers. Use astype(int)."
-        )
-    values = t._data if isinstance(t, Tensor) else t
-    if values.size and not (values.min() >= 0 and values.max() < num_classes):
-        raise ValueError(
-            f"one_hot: indices from {values.min()} to {values.max()} were given; with "
-            f"num_classes={num_classes} they must lie between 0 and {num_classes - 1}."
         )
     return _one_hot(t, num_classes=num_classes, dtype=np.dtype(dtype).newbyteorder("="))

@@ -12,7 +12,7 @@ from ..arrays import Array, exact, into
 from ..core import Op
 from ..errors import ShapeError
 from ..record import Domain
-from .arithmetic import ANY, chain, add, divide, quiet, subtract
+from .arithmetic import ANY, POSITIVE, add, chain, divide, quiet, subtract
 from .linear import dot, ones
 from .reduction import mean_kernel, sum_over
 from .softmax import softmax, softmax_cross_entropy, softmax_rule
@@ -179,7 +179,7 @@ def _write_slope_of_margins(
     return True
 
 
-def _row_sums(weights: Array) -> Array:
+def _row_sums(weights: Array) -> Any:
     return weights.dot(ones(weights.shape[1], weights.dtype))
 
 
@@ -206,41 +206,58 @@ LABELS = Domain(0, 1, include=(0.0, 1.0), kind="int")
 SHAPES = ((3, 4), (3,)), ((1, 2), (1,)), ((4, 3), (4,))
 
 
-def _step(name: str, doc: str, formula: str, kernel: Any, inputs: int, **others: Any) -> Op:
-    """Declare a step of mean cross-entropy, that stands in for it in a compiled program only."""
-    return Op(
-        name=name, doc=doc, formula=formula, kernel=kernel, vjps=(None,) * inputs,
-        domains=(ANY,) * inputs, private=True, **others,
-    )  # fmt: skip
+# The steps as ops. They stand in for the whole in compiled programs only, so they have no rules.
 
-
-row_margins = _step(
-    "row_margins",
-    "exp(logits - that of the label), with the flat index of the labels.",
-    "exp(logits[i, j] - logits[i, labels[i]])",
-    _row_margins,
-    2,
+row_margins = Op(
+    name="row_margins",
+    doc="exp(logits - that of the label of their row), by the flat index of the labels.",
+    kernel=_row_margins,
+    vjps=(None, None),
+    domains=(ANY, LABELS),
     signature="(n,c),(n)->(n,c)",
+    shapes=SHAPES,
+    reference=lambda logits, at: np.exp(logits - logits.ravel()[at].reshape(-1, 1)),
+    formula="exp(logits[i, j] - logits[at[i]])",
     inline=_write_row_margins,
+    part=True,
+    private=True,
 )
-mean_of_logs = _step(
-    "mean_of_logs",
-    "The mean of log(sums); where it is not finite, cross-entropy the long way.",
-    "Σ log(sums[i]) / n",
-    _mean_of_logs,
-    3,
+mean_of_logs = Op(
+    name="mean_of_logs",
+    doc="The mean of log(sums); where it is not finite, mean cross-entropy the long way.",
+    kernel=_mean_of_logs,
+    vjps=(None, None, None),
+    domains=(POSITIVE, ANY, LABELS),
     signature="(n),(n,c),(n)->()",
+    shapes=tuple((rows, logits, rows) for logits, rows in SHAPES),
+    reference=lambda sums, logits, labels: np.mean(np.log(sums)),
+    formula="Σ log(sums[i]) / n",
     inline=_write_mean_of_logs,
+    part=True,
+    private=True,
 )
-slope_of_margins = _step(
-    "slope_of_margins",
-    "The slope of mean cross-entropy from row_margins and their sums.",
-    "share * (weights / sums - one_hot(labels))",
-    _slope_of_margins,
-    6,
+
+
+def _margins_to_slope(weights: Any, sums: Any, share: Any, at: Any, *more: Any) -> Any:
+    y = weights / sums.reshape(-1, 1)
+    y.ravel()[at] = 1 / sums - 1
+    return share * y
+
+
+slope_of_margins = Op(
+    name="slope_of_margins",
+    doc="The slope of mean cross-entropy, from row_margins and their sums.",
+    kernel=_slope_of_margins,
+    vjps=(None,) * 6,
+    domains=(ANY, POSITIVE, ANY, LABELS, ANY, LABELS),
     signature="(n,c),(n),(),(n),(n,c),(n)->(n,c)",
+    shapes=tuple((logits, rows, (), rows, logits, rows) for logits, rows in SHAPES),
+    reference=_margins_to_slope,
+    formula="share * (weights / sums - one_hot(labels))",
     inline=_write_slope_of_margins,
+    part=True,
     in_place=True,
+    private=True,
 )
 
 

@@ -27,6 +27,7 @@ from ..record import Domain, no_params
 from ..selection import Selection, constant, order, signs_like
 from .arithmetic import ANY, chain, quiet
 from .comparison import where
+from .draws import uniform_like
 from .slopes import direction, gate, slopes_at
 
 KINKY = Domain(-4.0, 4.0, include=(0.0, -0.0, 1.0, -1.0, 3.0, -3.0, 6.0, 0.5, -0.5, 5e-7, -5e-7))
@@ -317,8 +318,7 @@ def rrelu(
     t = as_operand("rrelu", x)
     if not training:
         return leaky_relu(x, (lower + upper) / 2)
-    drawn = np.random.default_rng(rng).uniform(lower, upper, t.shape)
-    return prelu(t, drawn.astype(t.dtype, copy=False) if t.dtype.kind == "f" else drawn)
+    return prelu(t, uniform_like(t, low=lower, high=upper, rng=rng))
 
 
 def _leak(x: Array, out: Array | None, slope: float) -> Any:

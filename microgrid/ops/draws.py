@@ -1,0 +1,33 @@
+"""Random numbers as ops, so that a compiled step draws anew each time it is run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array, into
+from ..core import Op
+from ..record import Domain
+
+Rng = np.random.Generator | int | None
+
+
+def _uniform_like(x: Array, out: Array | None = None, *, low: float, high: float, rng: Rng) -> Any:
+    drawn = np.random.default_rng(rng).uniform(low, high, x.shape)
+    return into(out, drawn.astype(x.dtype, copy=False) if x.dtype.kind == "f" else drawn)
+
+
+uniform_like = Op(
+    name="uniform_like",
+    doc="Numbers drawn between low and high by the generator or seed `rng`, in the shape of x.",
+    kernel=_uniform_like,
+    vjps=(None,),
+    domains=(Domain(),),
+    signature="(...)->(...)",
+    params=lambda shape: [{"low": 0.0, "high": 1.0, "rng": 0}],
+    reference=lambda x, low, high, rng: np.random.default_rng(rng).uniform(low, high, x.shape),
+    formula="low + (high - low) * u",
+    effect=True,
+    private=True,
+)

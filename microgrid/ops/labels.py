@@ -1,0 +1,121 @@
+"""Targets of classification, checked: as ops, so that a compiled step checks each batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array, into
+from ..core import Op
+from ..record import Domain
+
+INTP = np.dtype(np.intp)
+
+# Probabilities are written in few digits, or rounded to float16.
+SUM_TOLERANCE = 1e-2
+
+
+def as_indices(labels: Array, classes: int) -> Array:
+    """Return labels as indices of classes, in the dtype of indices.
+
+    Raises:
+        ValueError: one is negative or not below `classes`.
+    """
+    values = labels if labels.dtype is INTP else labels.astype(INTP)
+    # Negative numbers are huge ones when read without sign: one comparison finds both faults.
+    unsigned = values.view(np.uintp)
+    if values.size and unsigned.flat[unsigned.argmax()] >= classes:  # a third of max's time
+        raise ValueError(
+            f"labels from {labels.min()} to {labels.max()} were given for {classes} "
+            f"classes; they must lie between 0 and {classes - 1}."
+        )
+    return values
+
+
+def _write_class_indices(line: Any, out: Array, labels: Any, *, classes: int) -> bool:
+    if labels.dtype is not INTP or labels.ndim != 1 or not labels.shape[0]:
+        return False
+    unsigned = line.local("{0}.view({1})", labels, np.uintp)
+    line.text("if {0}[{0}.argmax()] >= {1}: {2}({3}, {1})", unsigned, classes, as_indices, labels)
+    line.same(labels)
+    return True
+
+
+class_indices = Op(
+    name="class_indices",
+    doc="Indices of classes as they are, if they lie between 0 and classes - 1.",
+    kernel=lambda x, out=None, *, classes: into(out, np.array(as_indices(x, classes))),
+    vjps=(None,),
+    domains=(Domain(0, 2, include=(0.0, 2.0), kind="int"),),
+    params=lambda shape: [{"classes": 3}],
+    reference=lambda x, classes: x,
+    formula="x",
+    inline=_write_class_indices,
+    effect=True,
+    private=True,
+)
+
+
+def _check_fractions(targets: Array) -> None:
+    if targets.size and not (targets.min() >= 0 and targets.max() <= 1):  # false for nan too
+        raise ValueError(
+            f"targets from {targets.min()} to {targets.max()} were given; they are "
+            "probabilities, from 0 to 1. Map labels of -1 and 1 to 0 and 1."
+        )
+
+
+def _check_signs(targets: Array) -> None:
+    if not np.equal(np.abs(targets), 1).all():
+        raise ValueError(
+            "targets other than -1 and 1 were given. Map labels of 0 and 1 by 2 * y - 1."
+        )
+
+
+def _check_distributions(labels: Array) -> None:
+    with np.errstate(all="ignore"):
+        total = labels.sum(axis=-1, dtype=np.float64)
+        fine = labels.size == 0 or (labels.min() >= 0 and np.abs(total - 1).max() <= SUM_TOLERANCE)
+    if not fine:  # nan and inf too
+        raise ValueError(
+            "labels were given as probabilities that are negative, not finite, or "
+            "do not sum to 1 in each row "
+            f"(numbers from {labels.min():.6g} to {labels.max():.6g}, "
+            f"sums from {total.min():.6g} to {total.max():.6g}). Divide each row by its sum."
+        )
+
+
+def _check(name: str, doc: str, check: Callable[[Array], None], domain: Domain) -> Op:
+    """Declare a check: an op that is run for the error it may raise."""
+
+    def kernel(x: Array, out: Array | None = None) -> Any:
+        check(x)
+        return into(out, np.array(True))
+
+    return Op(
+        name=name,
+        doc=doc,
+        kernel=kernel,
+        vjps=(None,),
+        domains=(domain,),
+        signature="(...)->()",
+        shapes=(((3, 1),), ((1, 1),)),
+        reference=lambda x: np.array(True),
+        formula="true",
+        effect=True,
+        private=True,
+    )
+
+
+ONE = Domain(1.0, 1.0, include=(1.0,))
+are_fractions = _check(
+    "are_fractions", "True if all numbers lie between 0 and 1, else an error.",
+    _check_fractions, Domain(0.0, 1.0, include=(0.0, 1.0)),
+)  # fmt: skip
+are_signs = _check("are_signs", "True if all numbers are -1 or 1, else an error.",
+                   _check_signs, ONE)  # fmt: skip
+are_distributions = _check(
+    "are_distributions", "True if the numbers of each row are probabilities, else an error.",
+    _check_distributions, ONE,
+)  # fmt: skip
