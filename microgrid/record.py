@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .pieces import Pieces
+from .pieces import Pieces, check_pieces
 from .selection import Selection, constant, selection_of_pieces
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ _SIGNATURE = re.compile(r"\([^()]*\)(,\([^()]*\))*->\([^()]*\)")
 OPS: dict[str, Op] = {}
 """Every op by name. Declaring an `Op` enters it here."""
 
+KINDS = ("float", "int", "bool")
+
 BUILTIN: set[str] = set()
 """The names that microgrid's own ops have; other ops may be declared anew."""
 
@@ -30,12 +33,29 @@ class Domain:
     """Where an input of an op is tested: an interval, and the points to draw on purpose.
 
     `kind` is "float", "int" or "bool".
+
+    Raises:
+        TypeError: `include` is no tuple.
+        ValueError: `low` is above `high` or one is not finite, or there is no such kind.
     """
 
     low: float = -3.0
     high: float = 3.0
     include: tuple[float, ...] = (0.0, -0.0, 1.0, -1.0)
     kind: str = "float"
+
+    def __post_init__(self) -> None:
+        if not -math.inf < self.low <= self.high < math.inf:
+            raise ValueError(
+                f"Domain: the interval from {self.low} to {self.high} was given; it needs finite "
+                "ends, the lower one first."
+            )
+        if not isinstance(self.include, tuple):
+            raise TypeError(
+                f"Domain: include is a {type(self.include).__name__}; it needs a tuple of numbers."
+            )
+        if self.kind not in KINDS:
+            raise ValueError(f"Domain: kind={self.kind!r} was given; it must be one of {KINDS}.")
 
 
 @dataclass(frozen=True)
@@ -106,12 +126,15 @@ class Record:
         in_place: may the kernel write its result over an input of the same shape?
         view: is the result a view of its input?
         effect: is it run for what it overwrites?
+        part: does it only stand for a part of another op, in compiled programs? It has no rules.
         private: does it only serve rules, without a public name?
 
     Raises:
-        TypeError: a field is missing, or `vjps` or `domains` is no tuple.
+        TypeError: a field is missing, `vjps` or `domains` is no tuple, or a field holds something
+            else than it should.
         ValueError: the name is one of microgrid's own, `doc` is empty, the signature cannot be
-            read, or rules and domains differ in number. An op of the user's is declared anew.
+            read, rules and domains differ in number, or the pieces are those of no function. An op
+            of the user's is declared anew.
 
     >>> import numpy as np
     >>> import microgrid as mg
@@ -144,6 +167,7 @@ class Record:
     in_place: bool = False
     view: bool = False
     effect: bool = False
+    part: bool = False
     private: bool = False
     arity: int | None = field(init=False)  # None: any number of inputs
     has_gradient: bool = field(init=False)
@@ -171,6 +195,7 @@ class Record:
                 f"Op {self.name}: {len(rules)} rules and {len(self.domains)} domains were "
                 "given; it needs one of each per input. Give None as the rule of a constant input."
             )
+        self._check_pieces()
         object.__setattr__(self, "has_gradient", rules is None or any(r is not None for r in rules))
         known = {
             "arity": None if rules is None else len(rules),
@@ -183,6 +208,28 @@ class Record:
         }
         for attribute, value in known.items():
             object.__setattr__(self, attribute, value)
+
+    def _check_pieces(self) -> None:
+        """Raise unless domains, pieces and selection are what they are called."""
+        given: list[tuple[str, Any, type]]
+        given = [("domains", domain, Domain) for domain in self.domains]
+        if self.selection is not None:
+            given.append(("selection", self.selection, Selection))
+        for field_name, value, kind in given:
+            if not isinstance(value, kind):
+                raise TypeError(
+                    f"Op {self.name}: {field_name} has a value of type {type(value).__name__}; it "
+                    f"needs mg.{kind.__name__}(...)."
+                )
+        if self.pieces is None:
+            return
+        if not callable(self.pieces):
+            raise TypeError(
+                f"Op {self.name}: pieces is a value of type {type(self.pieces).__name__}; it needs "
+                "a function that returns them. Write lambda: before it."
+            )
+        if not inspect.signature(self.pieces).parameters:  # with some it may need what comes later
+            check_pieces(f"Op {self.name}", self.pieces())
 
     def _derived_selection(self) -> Selection | None:
         if self.pieces is not None:
