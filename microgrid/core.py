@@ -18,6 +18,7 @@ import numpy as np
 from numpy import ndarray
 from numpy.typing import ArrayLike, DTypeLike
 
+from . import recording
 from .arrays import (
     Array,
     as_array,
@@ -31,9 +32,7 @@ from .arrays import (
 from .errors import DtypeError, GraphError, ShapeError
 from .operators import Operators
 from .record import BUILTIN, OPS, Record
-from .recording import (
-    changes, forgets, is_recording, no_grad, reads, sees_arrays, watchers, watching, wrote,
-)  # fmt: skip
+from .recording import is_recording, watchers, watching
 from .signatures import explain_misfit
 
 Operand: TypeAlias = "Tensor | ArrayLike"
@@ -204,7 +203,7 @@ class Tensor(Operators):
         changed, so that a graph that used the old values refuses to go backward. Writing to single
         elements, `t.data[0] = 1`, does not mark it.
         """
-        reads("data")
+        recording.reads("data")
         if self.op is None:
             return self._data
         view = self._data.view()
@@ -230,7 +229,7 @@ class Tensor(Operators):
         if wanted:
             check_can_carry_gradient("tensor", self._data.dtype)
         self._requires_grad = bool(wanted)
-        changes[0] += 1
+        recording.changes[0] += 1
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -261,7 +260,7 @@ class Tensor(Operators):
         """Return the values as a new leaf that does not require a gradient."""
         # A leaf owns its memory: writing to it must not change what a graph holds.
         if watchers:
-            with no_grad():
+            with recording.no_grad():
                 return OPS["copy"](self)
         return wrap(self._data.copy())
 
@@ -269,7 +268,7 @@ class Tensor(Operators):
         """Forget the gradient: `grad` becomes None."""
         self.grad = None
         if watchers:
-            forgets(self)
+            recording.forgets(self)
 
     # --- Python's protocols ----------------------------------------------------------------------
 
@@ -300,7 +299,7 @@ class Tensor(Operators):
         return type(self), self._data.copy(), self._requires_grad and self.is_leaf
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
-        reads("numpy.asarray()")
+        recording.reads("numpy.asarray()")
         return np.array(self._data, dtype, copy=copy is not False)
 
 
@@ -320,7 +319,7 @@ def as_operand(who: str, x: Operand) -> Any:
     if isinstance(x, Tensor):
         return x
     array = as_input(who, x)
-    return array_in_trace(array) if watchers and sees_arrays() else array
+    return array_in_trace(array) if watchers and recording.sees_arrays() else array
 
 
 class ArrayInTrace(Tensor):
@@ -389,5 +388,5 @@ def assign(leaf: Tensor, value: Operand) -> None:
         )
     np.copyto(leaf._data, array, casting="same_kind")
     if watchers:
-        wrote(leaf, value if isinstance(value, Tensor) else array)
+        recording.wrote(leaf, value if isinstance(value, Tensor) else array)
     leaf.serial = next_serial()
