@@ -28,9 +28,23 @@ def check_pieces(who: str, pieces: Pieces) -> None:
     """Raise unless the data describes one function.
 
     Raises:
+        TypeError: it is no `Pieces`, or its fields are no tuples.
         ValueError: the numbers of knots and slopes do not fit, the knots do not increase, or a
             number is not finite.
     """
+    if not isinstance(pieces, Pieces):
+        raise TypeError(
+            f"{who}: pieces gave a value of type {type(pieces).__name__}; it must return "
+            "Pieces(knots, slopes)."
+        )
+    for name in ("knots", "slopes", "through"):
+        value = getattr(pieces, name)
+        if not isinstance(value, tuple):
+            raise TypeError(
+                f"{who}: {name} is a {type(value).__name__}; it needs a tuple of numbers."
+            )
+    if len(pieces.through) != 2:
+        raise ValueError(f"{who}: through is {pieces.through}; it needs one point, (x, y).")
     knots, slopes = pieces.knots, pieces.slopes
     if len(slopes) != len(knots) + 1:
         raise ValueError(

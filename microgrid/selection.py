@@ -31,11 +31,23 @@ class Selection:
             wherever the arrays are, and equal to the op's where the choice was made.
         tangent: `tangent(choice, *tangents, **params)` returns the derivative of `piece` along
             tangents of the inputs. None: it is derived from the op's rules.
+
+    Raises:
+        TypeError: a field is no function.
     """
 
     choose: Callable[..., Any]
     piece: Callable[..., Any]
     tangent: Callable[..., Any] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("choose", "piece", "tangent"):
+            value = getattr(self, name)
+            if not callable(value) and (name != "tangent" or value is not None):
+                raise TypeError(
+                    f"Selection: {name} is a value of type {type(value).__name__}; it needs a "
+                    "function."
+                )
 
 
 class Moving:

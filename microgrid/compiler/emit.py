@@ -73,6 +73,7 @@ class Emitter:
             zip(plan.program.arguments, self.arguments, strict=True)
         )
         self._written: set[Tensor] = set()
+        self._viewed = {c.result.viewed for c in plan.program.calls() if c.result in plan.arrays}
 
     def emit(self, build: Callable[[list[Tensor]], Any] | None) -> Callable[..., Any]:
         """Return the program as a function of the arrays and Tensors among the arguments.
@@ -165,13 +166,9 @@ class Emitter:
     def _call(self, call: Call) -> list[str]:
         kernel = getattr(call.op.kernel, "__wrapped__", call.op.kernel)  # replays are quiet
         out = self.plan.arrays.get(call.result)
-        if out is not None and call.op.inline is not None and self.inline:
-            line = Lines(self)
-            if call.op.inline(line, out, *map(self._thing, call.inputs), **call.params):
-                line.done()
-                if line.stands_for_result is not None:
-                    self.locals[call.result] = self.text(line.stands_for_result)
-                return line.written
+        written = self._inlined(call, out)
+        if written is not None:
+            return written
         inputs = [self._name(x) for x in call.inputs]
         given = [f"{key}={self.source.name(v, 'k')}" for key, v in call.params.items()]
         function = self.source.name(kernel, call.op.name)
@@ -184,6 +181,21 @@ class Emitter:
         named = call.op.arity is None or kernel in (np.maximum, np.minimum)
         inputs.append(f"out={target}" if named else target)
         return [f"{function}({', '.join(inputs + given)})"]
+
+    def _inlined(self, call: Call, out: Array | None) -> list[str] | None:
+        """Return the lines that the op writes for itself, if it does."""
+        inline = call.op.inline
+        if inline is None or not self.inline or (out is None and not call.op.view):
+            return None
+        line = Lines(self)
+        if not inline(line, out, *map(self._thing, call.inputs), **call.params):
+            return None
+        line.done()
+        if line.stands_for_result is not None:
+            if call.result in self._viewed:  # views of its memory were found already
+                return None
+            self.locals[call.result] = self.text(line.stands_for_result)
+        return line.written
 
     def _thing(self, value: Value) -> Any:
         """Return the array of a value, or the value if each replay finds it anew."""

@@ -48,6 +48,10 @@ class Guard:
         self._seen: set[int] = set()
         self._look_at(function, getattr(function, "__name__", "step"))
 
+    def also(self, name: str, expression: str, *things: Any) -> None:
+        """Add a condition."""
+        self._note(name, expression, *things)
+
     def changed(self) -> str | None:
         """Return what has changed, or None."""
         now = changes[0]

@@ -203,6 +203,8 @@ class Replay:
         self.guard = guard
         self.is_flat, self.count = call.is_flat, len(call.leaves)
         optimise(program, without)
+        for array, copy in program.copies:  # indices, which are no operands
+            guard.also("an array that was used as an index", "{0}({1}, {2})", _equal, array, copy)
         self.plan: Plan = plan(program, flat="flat" not in without, reuse="reuse" not in without)
         self.confirmed = not program.fresh
         alone = isinstance(outputs.tree, (Tensor, ndarray))

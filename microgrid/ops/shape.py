@@ -25,6 +25,7 @@ def _view(
     rule: Callable[..., Any],
     params: Callable[..., Sequence[dict[str, Any]]],
     reference: Callable[..., Any],
+    inline: Callable[..., bool] | None = None,
 ) -> Op:
     """Declare an op whose result is a view, made by a NumPy function that takes no `out`."""
 
@@ -43,6 +44,7 @@ def _view(
         params=params,
         reference=reference,
         view=True,
+        inline=inline,
     )
 
 
@@ -55,6 +57,13 @@ _reshape = _view(
     lambda shape: [{"shape": (math.prod(shape),)}, {"shape": (1, *shape)}, {"shape": shape[::-1]}],
     lambda x, shape: np.fromiter(x.flat, x.dtype, x.size).reshape(shape),
 )
+
+def _write_transpose(line: Any, out: Array | None, x: Any, *, axes: Any) -> bool:
+    if out is not None or axes is not None:
+        return False
+    line.same(line.local("{0}.T", x))
+    return True
+
 
 _transpose = _view(
     "transpose",
@@ -70,6 +79,7 @@ _transpose = _view(
     lambda x, axes: np.einsum(
         x, list(range(x.ndim)), list(range(x.ndim))[::-1] if axes is None else list(axes)
     ),
+    _write_transpose,
 )
 
 _swapaxes: Op = _view(

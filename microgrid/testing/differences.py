@@ -25,7 +25,7 @@ PATIENCE = 5  # halvings without an improvement
 HALVINGS = 60
 BEND = 1e-5  # relative difference of two slopes beyond which there is a kink between them
 LOOKS = 3  # at the noise of values close by
-SMALL = 2.0**-20  # the size that an input of 0 is taken to have
+SMALL = 2.0**-20  # the size that an input of 0 is taken to have at most
 CLOSER = 2.0**-10, 2.0**-20  # steps from which to look again
 DOUBT = 32  # times the errors of two estimates, by which they contradict each other
 POOR = 1e-5  # an estimate with a larger relative error may be better from nearby
@@ -254,7 +254,8 @@ def noise_close_by(
 
     Steps are far beyond the unit roundoff, and their cube, with which curvature goes, is far below.
     """
-    sizes = np.where(point == 0, SMALL, np.abs(point))
+    least = np.abs(point[point != 0]).min(initial=SMALL)
+    sizes = np.where(point == 0, least, np.abs(point))
     found = np.zeros(())
     for _ in range(LOOKS):  # coarse values may lie on a parabola by chance
         v = sizes * rng.choice([-1, 1], len(point))
