@@ -70,15 +70,10 @@ def check_op(
             [a.astype(dtype) if a.dtype.kind == "f" else a.copy() for a in inputs]
             for dtype in kinds
         ]
-        orders = [order] + [1] * len(kinds)
-        # What takes longest comes last: a failing call is reduced by many more calls.
-        looks = [(_complaint_of_call, arrays, ()) for arrays in cast]
-        looks += [(_complaint_of_rules, arrays, (n,)) for arrays, n in zip(cast, orders)]
-        for look, arrays, more in looks:
-            complaint = look(checked, arrays, call.params, *more)
-            if complaint:
-                shown = type(call)(checked, arrays, call.params)
-                raise GradientError(f"check_op: {checked.name} fails on\n  {shown!r}\n{complaint}")
+        complaint, arrays = _first_complaint(checked, cast, call.params, order)
+        if complaint:
+            shown = type(call)(checked, arrays, call.params)
+            raise GradientError(f"check_op: {checked.name} fails on\n  {shown!r}\n{complaint}")
 
     for_each_call(checked, check, max_examples)
     return True
@@ -108,6 +103,22 @@ def _dtypes(given: Any) -> list[np.dtype[Any]]:
             "Others have no gradients to check."
         )
     return kinds
+
+
+def _first_complaint(
+    op: Op, casts: list[list[Array]], params: dict[str, Any], order: int
+) -> tuple[str, list[Array]]:
+    """Return what is wrong and on which arrays, of those of each dtype; nothing if nothing is."""
+    # What takes longest comes last: a failing call is reduced by many more calls.
+    for arrays in casts:
+        complaint = _complaint_of_call(op, arrays, params)
+        if complaint:
+            return complaint, arrays
+    for number, arrays in enumerate(casts):
+        complaint = _complaint_of_rules(op, arrays, params, 1 if number else order)
+        if complaint:
+            return complaint, arrays
+    return "", []
 
 
 def _complaint_of_call(op: Op, arrays: list[Array], params: dict[str, Any]) -> str:
