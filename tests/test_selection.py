@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
@@ -293,3 +294,86 @@ def test_an_op_with_rules_and_no_pieces_chooses_nothing():
     ) as op:
         assert op.selection is None
         assert recorder_of(op, mg.tensor(2.0)).choices == []
+
+
+# --- what an op declares is checked when it is declared -------------------------------------------
+
+UNFIT: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
+    "knots and slopes": (
+        {"pieces": lambda: mg.Pieces((0, 1), (0, 1))}, ValueError,
+        "Op own: 2 knots and 2 slopes were given; it needs one slope more than knots. Give the "
+        "slopes left of the first knot, between knots, and right of the last.",
+    ),
+    "unsorted knots": (
+        {"pieces": lambda: mg.Pieces((1, 0), (0, 1, 2))}, ValueError,
+        "Op own: the knots (1, 0) do not increase strictly. Sort them, each once.",
+    ),
+    "infinite slope": (
+        {"pieces": lambda: mg.Pieces((0,), (0, float("inf")))}, ValueError,
+        "Op own: knots, slopes and the point must be finite; got Pieces(knots=(0,), slopes=(0, inf)"
+        ", through=(0, 0)).",
+    ),
+    "a list": (
+        {"pieces": lambda: mg.Pieces([0], (0, 1))}, TypeError,
+        "Op own: knots is a list; it needs a tuple of numbers.",
+    ),
+    "a point of three": (
+        {"pieces": lambda: mg.Pieces((0,), (0, 1), (0, 0, 0))}, ValueError,
+        "Op own: through is (0, 0, 0); it needs one point, (x, y).",
+    ),
+    "no Pieces": (
+        {"pieces": lambda: ((0,), (0, 1))}, TypeError,
+        "Op own: pieces gave a value of type tuple; it must return Pieces(knots, slopes).",
+    ),
+    "no function": (
+        {"pieces": mg.Pieces((0,), (0, 1))}, TypeError,
+        "Op own: pieces is a value of type Pieces; it needs a function that returns them. Write "
+        "lambda: before it.",
+    ),
+    "no Selection": (
+        {"selection": lambda x: 0}, TypeError,
+        "Op own: selection has a value of type function; it needs mg.Selection(...).",
+    ),
+    "no Domain": (
+        {"domains": ((0, 1),)}, TypeError,
+        "Op own: domains has a value of type tuple; it needs mg.Domain(...).",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("fields", "error", "message"), UNFIT.values(), ids=UNFIT)
+def test_an_op_whose_fields_do_not_fit_is_refused(fields, error, message):
+    given = {"name": "own", "kernel": lambda x, out=None: x, "vjps": (lambda g, y, x: g,)}
+    with pytest.raises(error, match=f"^{re.escape(message)}$"), declared(**(given | fields)):
+        pass
+    assert "own" not in mg.OPS
+
+
+@pytest.mark.parametrize("field", ["choose", "piece", "tangent"])
+def test_a_selection_of_what_is_no_function_is_refused(field):
+    given = {"choose": len, "piece": len, "tangent": None} | {field: 3}
+    message = f"Selection: {field} is a value of type int; it needs a function."
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        mg.Selection(**given)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "shown"), [(2.0, 1.0, "2.0 to 1.0"), (0, float("inf"), "0 to inf"),
+                               (float("nan"), 3.0, "nan to 3.0")],
+)  # fmt: skip
+def test_a_domain_of_no_interval_is_refused(low, high, shown):
+    message = (
+        f"Domain: the interval from {shown} was given; it needs finite ends, the lower one first."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        Domain(low, high)
+
+
+def test_a_domain_of_no_points_or_of_another_kind_is_refused():
+    with pytest.raises(
+        TypeError, match="^Domain: include is a list; it needs a tuple of numbers.$"
+    ):
+        Domain(include=[0.0])
+    message = "Domain: kind='complex' was given; it must be one of ('float', 'int', 'bool')."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        Domain(kind="complex")
