@@ -371,7 +371,7 @@ def test_a_domain_of_no_interval_is_refused(low, high, shown):
 
 def test_a_domain_of_no_points_or_of_another_kind_is_refused():
     with pytest.raises(
-        TypeError, match="^Domain: include is a list; it needs a tuple of numbers.$"
+        TypeError, match=r"^Domain: include is a list; it needs a tuple of numbers.$"
     ):
         Domain(include=[0.0])
     message = "Domain: kind='complex' was given; it must be one of ('float', 'int', 'bool')."

@@ -213,6 +213,7 @@ def one_sided(
     high: Any = np.inf
     change: Any = np.inf
     last: Any = np.nan
+    width: Any = np.inf
     meet: Any = True
     for h in steps:
         rises, noise = rise(h)
@@ -222,9 +223,9 @@ def one_sided(
         meet = meet & (above <= below)
         low, high = np.where(meet, above, low), np.where(meet, below, high)
         change, last = np.fmin(change, np.abs(slope - last) + radius), slope
-        if not (meet & (high - low > TIGHT * steepest)).any():
+        width = high - low + 2 * change
+        if not (meet & (width > TIGHT * steepest)).any():
             break
-    width = high - low + 2 * change
     return [(float(a), float(b)) for a, b in zip(low - width, high + width, strict=True)]
 
 
