@@ -102,7 +102,7 @@ def test_without_shuffling_samples_come_in_order_and_only_the_last_batch_is_smal
         seen.append(y.numpy())
         return mg.cross_entropy(p, y)
 
-    train(model, loss=loss, shuffle=False, batch_size=16, epochs=2)
+    train(model, loss=loss, shuffle=False, batch_size=16, epochs=2, compile=False)
     assert [len(batch) for batch in seen] == [16, 16, 16, 2] * 2
     assert np.array_equal(np.concatenate(seen), np.concatenate([Y, Y]))
 
@@ -116,7 +116,7 @@ def test_shuffling_uses_every_sample_once_an_epoch_in_another_order():
 
     model = make_model(sizes=(1, 1))
     labels = np.arange(50.0)[:, None]
-    train(model, labels / 50, labels, loss=loss, epochs=2, lr=1e-9)
+    train(model, labels / 50, labels, loss=loss, epochs=2, lr=1e-9, compile=False)
     epochs = np.concatenate(seen).reshape(2, 50)
     assert np.array_equal(np.sort(epochs, axis=1), np.stack([labels[:, 0]] * 2))
     assert not np.array_equal(epochs[0], epochs[1])
@@ -246,7 +246,7 @@ def test_modes_are_set_for_training_and_evaluation_and_restored():
     watch = Watching()
     model = Sequential(watch, Dense(4, 3, rng=0)).eval()
     model[1].training = True
-    train(model, validation_split=0.2, batch_size=20)
+    train(model, validation_split=0.2, batch_size=20, compile=False)
     assert watch.modes == [True, True, False]
     assert watch.recorded == [True, True, False]
     assert (model.training, watch.training, model[1].training) == (False, False, True)

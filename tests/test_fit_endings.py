@@ -147,7 +147,7 @@ def test_a_validation_loss_that_is_nan_is_named():
     model = make_model(sizes=(4, 2))
     optimizer = Counting(model.parameters(), lr=0.1)
     with pytest.raises(NonFiniteError, match=f"^{re.escape(message)}$") as caught:
-        train(model, y=TARGET, loss=loss, optimizer=optimizer, epochs=3, **held_out)
+        train(model, y=TARGET, loss=loss, optimizer=optimizer, epochs=3, compile=False, **held_out)
     assert caught.value.history.epoch == [0]
     assert {len(values) for values in caught.value.history.history.values()} == {1}
 
@@ -179,7 +179,7 @@ def test_an_interruption_returns_the_history_and_a_usable_model(capsys):
             raise KeyboardInterrupt
         return mg.cross_entropy(p, y)
 
-    run = train(model, loss=loss, epochs=10, verbose=2)
+    run = train(model, loss=loss, epochs=10, verbose=2, compile=False)
     assert run.interrupted
     assert run.epoch == [0, 1]
     assert len(run.history["loss"]) == 2
@@ -203,7 +203,8 @@ def test_a_signal_during_an_update_waits_until_it_is_done():
 
     updates = []
     model = make_model()
-    run = train(model, optimizer=Interrupted(model.parameters(), lr=0.1), epochs=3)
+    optimizer = Interrupted(model.parameters(), lr=0.1)
+    run = train(model, optimizer=optimizer, epochs=3, compile=False)
     assert run.interrupted
     assert len(updates) == 1
     assert all(np.array_equal(updates[0][n], p.data) for n, p in model.named_parameters())

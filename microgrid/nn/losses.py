@@ -31,7 +31,7 @@ from ..ops import (
 )
 from ..ops import sum as sum_of
 from ..ops.arithmetic import chain
-from ..ops.labels import are_fractions, are_signs
+from ..ops.checks import are_fractions, are_signs
 from ..ops.loss import mean_cross_entropy
 from ..ops.softmax import softmax_cross_entropy
 from .targets import (

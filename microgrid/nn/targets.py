@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays import Array
 from ..core import Op, Operand, Tensor, as_operand
 from ..errors import DtypeError, ShapeError
-from ..ops.labels import are_distributions, as_indices, class_indices
+from ..ops.checks import are_distributions, as_indices, class_indices
 from ..recording import watchers
 
 

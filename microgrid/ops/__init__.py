@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core import Op, Tensor
 from ..record import BUILTIN, OPS
-from . import labels as labels
+from . import checks as checks
 from .arithmetic import add as add
 from .arithmetic import cos as cos
 from .arithmetic import divide as divide

@@ -23,6 +23,7 @@ from .metrics import Metric, named_metrics
 from .names import Loss, named_loss, named_optimizer
 from .nonfinite import explain, unsound_parameter, word
 from .progress import Progress, make_progress
+from .steps import NotFiniteLoss, TrainingStep, predictor, value_of, values
 
 
 def fit(
@@ -40,6 +41,7 @@ def fit(
     shuffle: bool = True,
     verbose: int | str = "auto",
     rng: Rng = None,
+    compile: bool = True,  # noqa: A002
 ) -> History:
     """Train the model, and return the course of its loss.
 
@@ -62,6 +64,8 @@ def fit(
         verbose: 0 shows nothing, 1 a bar, 2 a line per epoch, "auto" a bar on a terminal or in a
             notebook and lines elsewhere.
         rng: None, a seed, or a generator, for the shuffling.
+        compile: whether to compile the step, for the same results several times as fast on small
+            nets. What cannot be traced runs uncompiled, with a warning.
 
     Returns:
         A History, whose `history` has a list per name: "loss", the metrics, and, if there is
@@ -89,6 +93,7 @@ def fit(
         named_loss("fit", loss),
         named_optimizer("fit", optimizer, model),
         named_metrics("fit", metrics),
+        compile,
     )
     if shuffle not in (True, False):
         raise ValueError(f"fit: shuffle={shuffle!r} was given; it must be True or False.")
@@ -106,6 +111,7 @@ def evaluate(
     loss: str | Loss,
     metrics: str | Metric | Sequence[str | Metric] | None = (),
     batch_size: int = 256,
+    compile: bool = True,  # noqa: A002
 ) -> dict[str, float]:
     """Return the mean loss and metrics over the samples, in evaluation mode.
 
@@ -116,6 +122,7 @@ def evaluate(
         loss: a function of (prediction, target) or its name, as for `fit`.
         metrics: names or functions, as for `fit`.
         batch_size: samples at a time; it only decides how much memory is needed.
+        compile: whether to compile the model if there are many batches.
 
     Returns:
         {"loss": ..., and a number per metric}.
@@ -136,16 +143,23 @@ def evaluate(
         named_loss("evaluate", loss),
         named_metrics("evaluate", metrics),
         as_count("evaluate", "batch_size", batch_size, 1),
+        compile,
     )
 
 
-def predict(model: Module, x: Operand, batch_size: int = 256) -> Array:
+def predict(
+    model: Module,
+    x: Operand,
+    batch_size: int = 256,
+    compile: bool = True,  # noqa: A002
+) -> Array:
     """Return the model's results for the samples, in evaluation mode, as an array.
 
     Args:
         model: a Module.
         x: float[n, ...], cast to the dtype of the parameters.
         batch_size: samples at a time; it only decides how much memory is needed.
+        compile: whether to compile the model if there are many batches.
 
     Raises:
         ShapeError: x is a single number, or the results are not one a sample.
@@ -157,26 +171,35 @@ def predict(model: Module, x: Operand, batch_size: int = 256) -> Array:
     """
     inputs = as_inputs("predict", x, _dtype_of("predict", model))
     size = as_count("predict", "batch_size", batch_size, 1)
-    with _mode(model, training=False), no_grad(), np.errstate(all="ignore"):
-        starts = range(0, max(len(inputs), 1), size)  # one empty batch tells the shape for none
+    starts = range(0, max(len(inputs), 1), size)  # one empty batch tells the shape for none
+    with _mode(model, training=False), np.errstate(all="ignore"):
+        run = predictor(model, len(starts), compile)
         batches = (inputs[start : start + size] for start in starts)
-        return np.concatenate([_rows(model(wrap(batch)), len(batch)) for batch in batches])
+        return np.concatenate([_rows(run(batch), len(batch)) for batch in batches])
 
 
 class _Training:
     """One call of `fit`: what its epochs share."""
 
     def __init__(
-        self, model: Module, loss: Loss, optimizer: Optimizer, metrics: Mapping[str, Metric]
+        self,
+        model: Module,
+        loss: Loss,
+        optimizer: Optimizer,
+        metrics: Mapping[str, Metric],
+        compiled: bool,
     ) -> None:
         self.model = model
         self.loss = loss
-        self.optimizer = optimizer
+        self.compiled = compiled
         self.metrics = metrics
         self.interruption = Interruption()
         groups = optimizer.param_groups
         every = [*model.parameters(), *(p for group in groups for p in group["params"])]
-        self.parameters: list[Tensor] = list({id(p): p for p in every}.values())
+        parameters = {id(p): p for p in every}.values()
+        self.step = TrainingStep(
+            model, loss, optimizer, parameters, self.interruption, bool(metrics), compiled
+        )
 
     def run(
         self,
@@ -195,8 +218,9 @@ class _Training:
                     results = self._epoch(samples.batches(batch_size, order), progress)
                     if validation is not None:
                         measured = _evaluate(
-                            self.model, validation, self.loss, self.metrics, batch_size
-                        )
+                            self.model, validation, self.loss, self.metrics, batch_size,
+                            self.compiled,
+                        )  # fmt: skip
                         self._check_validation(measured["loss"], epoch)
                         results |= {f"val_{name}": value for name, value in measured.items()}
                     self.interruption.hold()  # so that all lists have a value for each epoch
@@ -214,7 +238,7 @@ class _Training:
                 error.history = history
             raise
         finally:
-            self._forget_gradients()
+            self.step.forget_gradients()
         return history
 
     def _epoch(
@@ -222,26 +246,14 @@ class _Training:
     ) -> dict[str, float]:
         means = _Means(self.metrics)
         for number, (x, y) in enumerate(batches, 1):
-            prediction = self.model(wrap(x))
-            loss = self.loss(prediction, wrap(y))
-            value = _value("fit", loss)
-            if not math.isfinite(value):
-                raise self._not_finite(loss, f"epoch {progress.epoch + 1}, batch {number}")
-            self._update(loss)
+            try:
+                value, prediction = self.step(x, y)
+            except NotFiniteLoss as error:
+                where = f"epoch {progress.epoch + 1}, batch {number}"
+                raise self._not_finite(error.loss, where) from None
             means.add(value, prediction, y)
             progress.after_batch(number, means.results)
         return means.results()
-
-    def _update(self, loss: Tensor) -> None:
-        self._forget_gradients()
-        loss.backward()
-        self.interruption.hold()
-        self.optimizer.step()
-        self.interruption.release()
-
-    def _forget_gradients(self) -> None:
-        for p in self.parameters:
-            p.zero_grad()
 
     def _not_finite(self, loss: Tensor, place: str) -> NonFiniteError:
         reason = explain(loss, self.model.named_parameters())
@@ -283,20 +295,26 @@ class _Means:
         self.count += count
         self.sums["loss"] += loss * count
         for name, metric in self.metrics.items():
-            self.sums[name] += float(metric(_values(prediction), y)) * count
+            self.sums[name] += float(metric(values(prediction), y)) * count
 
     def results(self) -> dict[str, float]:
         return {name: total / self.count for name, total in self.sums.items()}
 
 
 def _evaluate(
-    model: Module, samples: Samples, loss: Loss, metrics: Mapping[str, Metric], size: int
+    model: Module,
+    samples: Samples,
+    loss: Loss,
+    metrics: Mapping[str, Metric],
+    size: int,
+    compiled: bool,
 ) -> dict[str, float]:
     means = _Means(metrics)
     with _mode(model, training=False), no_grad(), np.errstate(all="ignore"):
+        run = predictor(model, math.ceil(samples.count / size), compiled)
         for x, y in samples.batches(size):
-            prediction = model(wrap(x))
-            means.add(_value("evaluate", loss(prediction, wrap(y))), prediction, y)
+            prediction = run(x)
+            means.add(value_of("evaluate", loss(prediction, wrap(y))), prediction, y)
     return means.results()
 
 
@@ -342,20 +360,6 @@ def _dtype_of(who: str, model: Module) -> np.dtype[Any]:
     return next((p.dtype for p in model.parameters()), np.dtype(np.float32))
 
 
-def _value(who: str, loss: Any) -> float:
-    if not isinstance(loss, Tensor):
-        raise TypeError(
-            f"{who}: the loss returned type {type(loss).__name__}; it must return a Tensor. "
-            "Compute it with operations on the prediction."
-        )
-    if loss.size != 1:
-        raise ShapeError(
-            f"{who}: the loss returned shape {loss.shape}; it must be one number. "
-            'Use reduction="mean".'
-        )
-    return float(loss.item())
-
-
 def _rows(prediction: Any, count: int) -> Array:
     """Return the results for `count` samples as an array."""
     if not isinstance(prediction, (Tensor, np.ndarray, np.generic)):
@@ -363,14 +367,10 @@ def _rows(prediction: Any, count: int) -> Array:
             f"predict: the model returned type {type(prediction).__name__}; it must return one "
             "Tensor or array. Call the model itself for other results."
         )
-    values = _values(prediction)
-    if values.shape[:1] != (count,):
+    found = values(prediction)
+    if found.shape[:1] != (count,):
         raise ShapeError(
-            f"predict: the model returned shape {values.shape} for {count} samples; the first "
+            f"predict: the model returned shape {found.shape} for {count} samples; the first "
             "dimension must count the samples. Call the model itself for other results."
         )
-    return values
-
-
-def _values(prediction: Any) -> Array:
-    return prediction.data if isinstance(prediction, Tensor) else np.asarray(prediction)
+    return found

@@ -1,4 +1,4 @@
-"""Targets of classification, checked: as ops, so that a compiled step checks each batch."""
+"""Targets and losses, checked: as ops, so that a compiled step checks each batch."""
 
 from __future__ import annotations
 
@@ -58,6 +58,15 @@ class_indices = Op(
 )
 
 
+class NotFiniteHere(FloatingPointError):
+    """A number is nan or infinite that must be finite; whoever asked for the check explains it."""
+
+
+def _check_finite(x: Array) -> None:
+    if not np.isfinite(x).all():
+        raise NotFiniteHere
+
+
 def _check_fractions(targets: Array) -> None:
     if targets.size and not (targets.min() >= 0 and targets.max() <= 1):  # false for nan too
         raise ValueError(
@@ -89,6 +98,10 @@ def _check_distributions(labels: Array) -> None:
 def _check(name: str, doc: str, check: Callable[[Array], None], domain: Domain) -> Op:
     """Declare a check: an op that is run for the error it may raise."""
 
+    def write(line: Any, out: Array, x: Any) -> bool:
+        line(check, x)
+        return True
+
     def kernel(x: Array, out: Array | None = None) -> Any:
         check(x)
         return into(out, np.array(True))
@@ -103,11 +116,15 @@ def _check(name: str, doc: str, check: Callable[[Array], None], domain: Domain) 
         shapes=(((3, 1),), ((1, 1),)),
         reference=lambda x: np.array(True),
         formula="true",
+        inline=write,
         effect=True,
         private=True,
     )
 
 
+are_finite = _check(
+    "are_finite", "True if all numbers are finite, else an error.", _check_finite, Domain()
+)
 ONE = Domain(1.0, 1.0, include=(1.0,))
 are_fractions = _check(
     "are_fractions", "True if all numbers lie between 0 and 1, else an error.",

@@ -1,0 +1,196 @@
+"""What `fit`, `evaluate` and `predict` do with one batch, compiled where that can be done."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array
+from ..compiler import Compiled
+from ..core import Tensor, assign, wrap
+from ..errors import ShapeError, TraceError
+from ..nn import Module
+from ..ops.checks import NotFiniteHere, are_finite
+from ..optim import Optimizer
+from ..recording import no_grad
+from .interruption import Interruption
+from .names import Loss
+
+
+class NotFiniteLoss(Exception):
+    """The loss of a batch is nan or infinite; nothing was updated."""
+
+    def __init__(self, loss: Tensor) -> None:
+        super().__init__()
+        self.loss = loss
+
+
+class TrainingStep:
+    """Forward, loss, backward and update for one batch.
+
+    Args:
+        model, loss, optimizer: what is trained, and how.
+        parameters: whose gradients are forgotten first.
+        interruption: holds Ctrl-C back while parameters are written.
+        predicts: whether the prediction is wanted too, for metrics.
+        compiled: whether to compile; what cannot be traced runs as it is, with one warning.
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        loss: Loss,
+        optimizer: Optimizer,
+        parameters: Iterable[Tensor],
+        interruption: Interruption,
+        predicts: bool,
+        compiled: bool,
+    ) -> None:
+        self.model, self.loss, self.optimizer = model, loss, optimizer
+        self.parameters = list(parameters)
+        self.interruption = interruption
+        self._predicts = predicts
+        self._before: Callable[[], None] | None = None
+        self.compiled = Compiled(self._whole) if compiled else None
+        if self.compiled is not None:
+            self.compiled.before_trace = self._remember
+
+    def guarded(self) -> Iterator[tuple[str, str, tuple[Any, ...], Any]]:
+        """Yield what the compiled step relies on."""
+        for name in ("model", "loss", "optimizer"):
+            part = getattr(self, name)
+            yield name, f"{{0}}.{name} is {{1}}", (self, part), part
+
+    def __call__(self, x: Array, y: Array) -> tuple[float, Any]:
+        """Return the loss and, if it is wanted, the prediction.
+
+        Raises:
+            NotFiniteLoss: the loss is nan or infinite.
+        """
+        if self.compiled is None:
+            return self._eager(x, y)
+        self.interruption.hold()
+        try:
+            loss, prediction = self.compiled.quietly(x, y)
+        except TraceError as error:
+            self._give_up(error)
+            return self._eager(x, y)
+        except NotFiniteHere:
+            raise NotFiniteLoss(self.loss(self.model(wrap(x)), wrap(y))) from None
+        finally:
+            self.interruption.release()
+        return loss._data.item(), prediction
+
+    def _whole(self, x: Tensor, y: Tensor) -> tuple[Tensor, Any]:
+        """The step as it is traced."""
+        prediction = self.model(x)
+        loss = self.loss(prediction, y)
+        check_loss("fit", loss)
+        are_finite(loss)
+        self.forget_gradients()
+        loss.backward()
+        self.optimizer.step()
+        return loss, prediction if self._predicts else None
+
+    def _eager(self, x: Array, y: Array) -> tuple[float, Any]:
+        prediction = self.model(wrap(x))
+        loss = self.loss(prediction, wrap(y))
+        value = value_of("fit", loss)
+        if not math.isfinite(value):
+            raise NotFiniteLoss(loss)
+        self.forget_gradients()
+        loss.backward()
+        self.interruption.hold()
+        self.optimizer.step()
+        self.interruption.release()
+        return value, prediction
+
+    def _remember(self) -> None:
+        """Keep what a step changes, so that one that cannot be traced can be undone."""
+        values = [p._data.copy() for p in self.parameters]
+        state = self.optimizer.state_dict()
+
+        def restore() -> None:
+            for p, before in zip(self.parameters, values, strict=True):
+                assign(p, before)
+            self.optimizer.load_state_dict(state)
+
+        self._before = restore
+
+    def _give_up(self, error: TraceError) -> None:
+        self.compiled = None
+        if self._before is not None:
+            self._before()
+            self._before = None
+        warnings.warn(
+            f"fit: the step runs uncompiled, as it cannot be traced: {error} "
+            "Pass compile=False if that is meant.",
+            stacklevel=2,
+        )
+
+    def forget_gradients(self) -> None:
+        """Set `.grad` of every parameter to None."""
+        for p in self.parameters:
+            p.zero_grad()
+
+
+# A call of fewer batches would be over before its program is written.
+WORTH_COMPILING = 8
+
+
+def predictor(model: Module, batches: int, compiled: bool) -> Callable[[Array], Any]:
+    """Return the model as a function of a batch, in evaluation mode and without gradients."""
+    if not compiled:
+        return lambda x: _without_graph(model, x)
+    known = vars(model).get("_predictor")
+    if known is None and batches < WORTH_COMPILING:
+        return lambda x: _without_graph(model, x)
+    if known is None:
+        known = vars(model)["_predictor"] = Compiled(model)
+
+    def run(x: Array) -> Any:
+        try:
+            return known.quietly(x)
+        except TraceError:
+            return _without_graph(model, x)
+
+    return run
+
+
+def _without_graph(model: Module, x: Array) -> Any:
+    with no_grad():
+        return model(wrap(x))
+
+
+def check_loss(who: str, loss: Any) -> None:
+    """Raise unless a loss is one number.
+
+    Raises:
+        TypeError: it is no Tensor.
+        ShapeError: it has several elements.
+    """
+    if not isinstance(loss, Tensor):
+        raise TypeError(
+            f"{who}: the loss returned type {type(loss).__name__}; it must return a Tensor. "
+            "Compute it with operations on the prediction."
+        )
+    if loss.size != 1:
+        raise ShapeError(
+            f"{who}: the loss returned shape {loss.shape}; it must be one number. "
+            'Use reduction="mean".'
+        )
+
+
+def value_of(who: str, loss: Any) -> float:
+    """Return a loss as a number."""
+    check_loss(who, loss)
+    return float(loss.item())
+
+
+def values(prediction: Any) -> Array:
+    """Return a prediction as an array."""
+    return prediction._data if isinstance(prediction, Tensor) else np.asarray(prediction)
