@@ -16,6 +16,9 @@ from ..data.split import rows_in
 from ..errors import ShapeError
 
 
+GATHERED = 1 << 18  # bytes
+
+
 @dataclass(frozen=True)
 class Samples:
     """Inputs and targets of as many samples: any[n, ...] each."""
@@ -35,12 +38,18 @@ class Samples:
     def batches(self, size: int, order: Array | None = None) -> Iterator[tuple[Array, Array]]:
         """Yield batches of x and y, in the given order of samples or as they come."""
         x, y = self.x, self.y
-        for start in range(0, self.count, size):
-            if order is None:
+        if order is None:
+            for start in range(0, self.count, size):
                 yield x[start : start + size], y[start : start + size]
-            else:
-                chosen = order[start : start + size]
-                yield x.take(chosen, axis=0), y.take(chosen, axis=0)
+            return
+        # Several batches are gathered at once, as many as stay in the cache.
+        sample = max(x[:1].nbytes, 1)
+        many = size * max(GATHERED // (sample * size), 1)
+        for first in range(0, self.count, many):
+            chosen = order[first : first + many]
+            xs, ys = x.take(chosen, axis=0), y.take(chosen, axis=0)
+            for start in range(0, len(chosen), size):
+                yield xs[start : start + size], ys[start : start + size]
 
 
 def as_samples(who: str, x: Any, y: Any, dtype: np.dtype[Any], names: str = "x and y") -> Samples:

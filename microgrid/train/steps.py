@@ -75,7 +75,7 @@ class TrainingStep:
             return self._eager(x, y)
         self.interruption.hold()
         try:
-            loss, prediction = self.compiled.quietly(x, y)
+            result = self.compiled.quietly(x, y)
         except TraceError as error:
             self._give_up(error)
             return self._eager(x, y)
@@ -83,9 +83,11 @@ class TrainingStep:
             raise NotFiniteLoss(self.loss(self.model(wrap(x)), wrap(y))) from None
         finally:
             self.interruption.release()
-        return loss._data.item(), prediction
+        if self._predicts:
+            return result[0]._data.item(), result[1]
+        return result._data.item(), None
 
-    def _whole(self, x: Tensor, y: Tensor) -> tuple[Tensor, Any]:
+    def _whole(self, x: Tensor, y: Tensor) -> Any:
         """The step as it is traced."""
         prediction = self.model(x)
         loss = self.loss(prediction, y)
@@ -94,7 +96,7 @@ class TrainingStep:
         self.forget_gradients()
         loss.backward()
         self.optimizer.step()
-        return loss, prediction if self._predicts else None
+        return (loss, prediction) if self._predicts else loss
 
     def _eager(self, x: Array, y: Array) -> tuple[float, Any]:
         prediction = self.model(wrap(x))
