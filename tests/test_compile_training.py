@@ -20,7 +20,7 @@ STEPS = 50
 BATCH, WIDTH, CLASSES = 6, 4, 3
 
 LAYERS: dict[str, Callable[[Any], Any]] = {
-    name: lambda rng, kind=getattr(nn, name): kind()
+    name: lambda rng, name=name: getattr(nn, name)()
     for name in (
         "CELU", "ELU", "GELU", "SELU", "CReLU", "Hardsigmoid", "Hardswish", "Hardtanh",
         "LeakyReLU", "LogSoftmax", "Maxout", "Mish", "PReLU", "ReLU", "ReLU6", "Sigmoid", "SiLU",
