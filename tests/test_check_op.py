@@ -12,6 +12,7 @@ from own_ops import changed, declared
 
 import microgrid as mg
 from microgrid.testing import GradientError, check_op
+from microgrid.testing.check_op import _complaint_of_tangent
 
 named = pytest.mark.parametrize
 FEW = 10  # calls drawn: each fault here shows on most of them
@@ -108,6 +109,16 @@ def test_a_tangent_that_is_not_that_of_its_piece_is_found(tangent):
         pytest.raises(GradientError, match=r"The tangent of its selection gives .* has the slope"),
     ):
         check_op(op, max_examples=FEW)
+
+
+@named("name", ["min", "max", "norm", "std", "where", "prelu"])
+def test_tangents_of_curved_pieces_and_of_sums_that_cancel_are_right(name):
+    op, ones = mg.OPS[name], np.ones((2, 2))
+    arrays = [ones > 0, ones, ones] if name == "where" else [ones] * max(op.arity or 1, 1)
+    for params in op.params(*(a.shape for a in arrays))[:3]:
+        for shift in (ones, np.eye(2), np.zeros((2, 2)), np.array([[1.0, 0.0], [0.0, 0.0]])):
+            moved = [a if a.dtype == bool else a * shift for a in arrays]
+            assert _complaint_of_tangent(op, moved, params) == ""
 
 
 def test_pieces_of_no_function_are_found_for_each_parameter():
