@@ -8,6 +8,7 @@ for bit.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -146,3 +147,49 @@ def redrawn(op: mg.Op, inputs: Any, params: dict[str, Any], seed: int) -> list[n
             drawn = np.where(rng.random(a.shape) < 0.5, rng.choice(points, a.shape), drawn)
         found.append(laid_out_as(a, drawn))
     return found
+
+
+class World(SimpleNamespace):
+    """What a step relies on, one for each side: its builder puts there what a test changes."""
+
+    def seen(self) -> Any:
+        """Return what else is compared after each call."""
+        return None
+
+
+def check_live(
+    build: Callable[[World], Step],
+    *changes: Callable[[World], Any],
+    args: tuple[Any, ...] = (),
+    before: int = 3,
+    after: int = 3,
+) -> mg.errors.TraceError | None:
+    """Raise unless each change is seen: by eager results afterwards, or by a TraceError.
+
+    Args:
+        build: puts what the step relies on into a World; returns the step.
+        changes: what is done between calls, to both sides.
+        args: of each call.
+        before: how many calls there are before each change.
+        after: how many there are after the last one.
+
+    Returns:
+        The TraceError, if there was one.
+    """
+    eager, compiled = World(), World()
+    step, twin = build(eager), mg.compile(build(compiled))
+    for i, change in enumerate([*changes, None]):
+        for call in range(before if change else after):
+            place = f"call {call} after {i} changes"
+            with np.errstate(all="ignore"):
+                expected = step(*args)
+            try:
+                found = twin(*args)
+            except mg.errors.TraceError as error:
+                return error
+            check_same(found, expected, place)
+            check_same(compiled.seen(), eager.seen(), f"seen in {place}")
+        if change:
+            change(eager)
+            change(compiled)
+    return None
