@@ -21,8 +21,8 @@ from microgrid.testing import strategies
 
 CHOOSING = sorted(name for name, op in mg.OPS.items() if op.selection is not None)
 REFUSE_FRACTIONS = {
-    "are_finite", "celu", "elu", "hardswish", "mean_of_logs", "norm", "row_margins", "selu", "softsign",
-    "std",
+    "are_finite", "celu", "elu", "hardswish", "mean_of_logs", "norm", "row_margins", "selu",
+    "softsign", "std",
 }  # fmt: skip
 EXACT = [name for name in CHOOSING if name not in REFUSE_FRACTIONS]
 # Straight in their operands once the choice is made: those that multiply or divide them are not.
