@@ -15,8 +15,11 @@ from ..core import Tensor, next_serial, wrap
 from ..recording import changes
 from .arena import Pool
 from .guards import Guard
+from .lines import Lines, is_ufunc
 from .plan import FlatUpdate, Plan, Step
 from .program import Call, Copy, Update, Value, Write
+
+IN_CACHE = 1 << 15  # numbers of each vector: three vectors of float32 take 384 KiB
 
 MISS: Any = object()
 """What a replay returns if something that it relies on has changed."""
@@ -67,12 +70,15 @@ class Emitter:
     def __init__(self, plan: Plan, kinds: Sequence[str], guard: Guard, inline: bool = True) -> None:
         self.plan, self.kinds, self.guard, self.inline = plan, kinds, guard, inline
         self.scratch = Pool()
+        self._constants: dict[Any, Array] = {}
         self.source = Source()
         self.arguments = [f"x{i}" for i in range(len(kinds))]
         self.locals: dict[Value, str] = dict(
             zip(plan.program.arguments, self.arguments, strict=True)
         )
         self._written: set[Tensor] = set()
+        lines = plan.program.lines
+        self._read = {x for line in lines for x in line.reads()} | set(plan.program.kept())
         self._viewed = {c.result.viewed for c in plan.program.calls() if c.result in plan.arrays}
 
     def emit(self, build: Callable[[list[Tensor]], Any] | None) -> Callable[..., Any]:
@@ -82,10 +88,6 @@ class Emitter:
             build: puts the results together, None if there is one alone.
         """
         write = self.source.lines.append
-        write(f"def replay({', '.join(self.arguments)}):")
-        for condition in self._conditions():
-            write(f"    if not ({condition}):")
-            write("        return MISS")
         for argument, kind in zip(self.arguments, self.kinds, strict=True):
             if kind == "Tensor":
                 write(f"    {argument} = {argument}._data")
@@ -100,6 +102,9 @@ class Emitter:
             write(f"    return {results[0]}")
         else:
             write(f"    return {self.source.name(build, 'build')}([{', '.join(results)}])")
+        # Last, as lines may have added conditions of theirs.
+        checks = [f"    if not ({some}):\n        return MISS" for some in self._conditions()]
+        self.source.lines[:0] = [f"def replay({', '.join(self.arguments)}):", *checks]
         return self.source.compiled("replay")
 
     # --- what must hold --------------------------------------------------------------------------
@@ -178,7 +183,13 @@ class Emitter:
             return [f"{local} = {self.source.name(np.asarray, 'asarray')}({made})"]
         target = self.source.name(out, "v")
         # The third place of maximum and minimum is on its way out of NumPy.
-        named = call.op.arity is None or kernel in (np.maximum, np.minimum)
+        named = call.op.arity is None
+        if is_ufunc(kernel, 2) and not given and self.inline:
+            line = Lines(self)
+            line.each(kernel, *map(self._thing, call.inputs), out)
+            line.done()
+            return line.written
+        named = named or kernel in (np.maximum, np.minimum)
         inputs.append(f"out={target}" if named else target)
         return [f"{function}({', '.join(inputs + given)})"]
 
@@ -187,7 +198,7 @@ class Emitter:
         inline = call.op.inline
         if inline is None or not self.inline or (out is None and not call.op.view):
             return None
-        line = Lines(self)
+        line = Lines(self, is_read=call.result in self._read)
         if not inline(line, out, *map(self._thing, call.inputs), **call.params):
             return None
         line.done()
@@ -197,9 +208,14 @@ class Emitter:
             self.locals[call.result] = self.text(line.stands_for_result)
         return line.written
 
+    def shared(self, constant: Array) -> Array:
+        """Return the same array for equal constants."""
+        key = (constant.shape, constant.dtype, constant.tobytes())
+        return self._constants.setdefault(key, constant)
+
     def _thing(self, value: Value) -> Any:
         """Return the array of a value, or the value if each replay finds it anew."""
-        return self.plan.arrays.get(value, value)
+        return value if value in self.locals else self.plan.arrays.get(value, value)
 
     def text(self, thing: Any) -> str:
         """Return what a line calls an array, a value, a function or a number."""
@@ -220,16 +236,22 @@ class Emitter:
                 lines.append(f"{name(leaf, 'p')}.grad = {given}")
             return [*lines, f"{name(update.action, 'update')}()"]
         self._written.update(leaf for flat in step.flat for leaf in flat.leaves)
-        return [self._flat_update(update, flat) for flat in step.flat]
+        return [line for flat in step.flat for line in self._flat_update(update, flat)]
 
-    def _flat_update(self, update: Update, flat: FlatUpdate) -> str:
+    def _flat_update(self, update: Update, flat: FlatUpdate) -> list[str]:
+        """Return the lines of an update of one vector: by parts, if it does not fit the cache."""
         name = self.source.name
         optimizer: Any = update.optimizer
-        vectors = ", ".join(name(a, "v") for a in (flat.data, flat.gradient, flat.scratch))
-        return (
-            f"{name(optimizer.update, 'update')}({name(flat.group, 'group')}, {vectors}, "
-            f"{name(flat.slots, 'slots')})"
-        )
+        starts = range(0, flat.data.size, IN_CACHE)
+        parts = [flat.part(slice(start, start + IN_CACHE)) for start in starts]
+        line = Lines(self)
+        if self.inline and optimizer.write_update(line, flat.group, parts):
+            line.done()
+            return line.written
+        function, group = name(optimizer.update, "update"), name(flat.group, "group")
+        if len(parts) > 1:
+            return [f"for part in {name(parts, 'parts')}:", f"    {function}({group}, *part)"]
+        return [f"{function}({group}, {', '.join(self.text(thing) for thing in parts[0])})"]
 
     # --- what is left behind ---------------------------------------------------------------------
 
@@ -258,55 +280,6 @@ class Emitter:
         return self.source.name(
             array, {"leaf": "w", "array": "a", "constant": "c"}.get(value.kind, "v")
         )
-
-
-class Lines:
-    """What an op's `inline` writes with: the lines of one call.
-
-    Attributes:
-        written: the lines so far.
-    """
-
-    def __init__(self, emitter: Emitter) -> None:
-        self._emitter = emitter
-        self.written: list[str] = []
-        self.stands_for_result: Any = None
-        self._taken: list[Array] = []
-
-    def __call__(self, function: Callable[..., Any], *things: Any, **named: Any) -> None:
-        """Write a call of the function with arrays, values and numbers."""
-        text = self._emitter.text
-        given = [text(thing) for thing in things]
-        given += [f"{key}={text(thing)}" for key, thing in named.items()]
-        self.written.append(f"{text(function)}({', '.join(given)})")
-
-    def text(self, template: str, *things: Any) -> None:
-        """Write a line with things at the places {0}, {1}, ..."""
-        self.written.append(template.format(*map(self._emitter.text, things)))
-
-    def local(self, template: str, *things: Any) -> Value:
-        """Write a line whose value has a name of its own, and return that for later lines."""
-        value = Value("result", (), None, ())
-        name = self._emitter.locals[value] = self._emitter.source.new("t")
-        self.text(f"{name} = {template}", *things)
-        return value
-
-    def same(self, thing: Any) -> None:
-        """Let what is read of the result be read from this instead: it is the same."""
-        self.stands_for_result = thing
-
-    def scratch(self, shape: tuple[int, ...], dtype: Any) -> Array:
-        """Return memory for this call alone, as an array."""
-        pool = self._emitter.scratch
-        count = math.prod(shape)
-        piece = pool.take(count * dtype.itemsize)
-        self._taken.append(piece)
-        return pool.array(piece, shape, dtype, np.empty(shape, dtype).strides)
-
-    def done(self) -> None:
-        """Give the memory back."""
-        for piece in self._taken:
-            self._emitter.scratch.give_back(piece)
 
 
 def _shapes(call: Call) -> str:

@@ -37,6 +37,11 @@ class FlatUpdate:
     slots: dict[str, Array]
     scratch: Array
 
+    def part(self, place: slice) -> tuple[Array, Array, Array, dict[str, Array]]:
+        """Return data, gradient, scratch and slots of some of the numbers."""
+        slots = {name: slot[place] for name, slot in self.slots.items()}
+        return self.data[place], self.gradient[place], self.scratch[place], slots
+
 
 @dataclass(eq=False)
 class Plan:
@@ -254,6 +259,8 @@ class _Planner:
         if not call.op.in_place or not self.reuse:
             return None
         value = call.result
+        if value.nbytes == value.dtype.itemsize:
+            return None  # one number: NumPy takes three times as long where memory overlaps
         for x in call.inputs:
             alone = sum(other.root is x.root for other in call.inputs) == 1
             if (

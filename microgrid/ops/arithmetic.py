@@ -55,7 +55,7 @@ def write_chain(line: Any, out: Array, a: Any, b: Any) -> bool:
     """Write the kernel of `chain` out, for the compiler."""
     if not out.flags.c_contiguous or out.dtype.kind != "f":
         return False
-    line(np.multiply, a, b, out)
+    line.each(np.multiply, a, b, out)
     template = "if not isfinite({0}.dot({0})): {1}({2}, {3}, {4})"
     line.text(template, out.reshape(-1), _let_zeros_win, a, b, out)
     return True

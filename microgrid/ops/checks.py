@@ -100,6 +100,8 @@ def _check(name: str, doc: str, check: Callable[[Array], None], domain: Domain) 
 
     def write(line: Any, out: Array, x: Any) -> bool:
         line(check, x)
+        if line.is_read:
+            line.text("{0}[...] = True", out)
         return True
 
     def kernel(x: Array, out: Array | None = None) -> Any:

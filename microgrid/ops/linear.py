@@ -117,7 +117,7 @@ def _affine(x: Array, weight: Array, bias: Array, out: Array | None = None) -> A
 def _write_affine(line: Any, out: Array, x: Any, weight: Any, bias: Any) -> bool:
     if not _write_product(line, out, x, weight):
         return False
-    line(np.add, out, bias, out)
+    line.each(np.add, out, bias, out)
     return True
 
 

@@ -59,6 +59,7 @@ mean_squared_error = Op(
 )
 
 
+@quiet
 def _mean_of_squares_kernel(d: Array, out: Array | None = None) -> Any:
     flat = d.ravel()
     return into(out, flat.dot(flat) / d.dtype.type(d.size))
@@ -68,8 +69,9 @@ def _write_mean_of_squares(line: Any, out: Array, d: Any) -> bool:
     if not isinstance(d, np.ndarray) or not d.flags.c_contiguous:
         return False
     flat = d.reshape(-1)
-    line.text("{0}.dot({0}, {1})", flat, out)
-    line(np.divide, out, np.array(d.size, d.dtype), out)
+    total = line.scratch((), d.dtype)
+    line.text("{0}.dot({0}, {1})", flat, total)
+    line(np.divide, total, np.array(d.size, d.dtype), out)
     return True
 
 
@@ -124,7 +126,7 @@ def _write_row_margins(line: Any, out: Array, logits: Any, at: Any) -> bool:
     chosen = line.scratch(at.shape, out.dtype)
     # "clip" writes right into `chosen`; the indices were checked.
     line.text("{0}.take({1}, None, {2}, 'clip')", logits.reshape(-1), at, chosen)
-    line(np.subtract, logits, chosen.reshape(-1, 1), out)
+    line.each(np.subtract, logits, chosen.reshape(-1, 1), out)
     line(np.exp, out, out)
     return True
 
@@ -137,12 +139,13 @@ def _mean_of_logs(sums: Array, logits: Array, labels: Array, out: Array | None =
 
 
 def _write_mean_of_logs(line: Any, out: Array, sums: Any, logits: Any, labels: Any) -> bool:
-    if out.itemsize == 2:
+    if out.itemsize == 2 or not isinstance(sums, np.ndarray):
         return False
     logs, n = line.scratch(sums.shape, out.dtype), len(sums)
+    total = line.scratch((), out.dtype)
     line(np.log, sums, logs)
-    line.text("{0}.dot({1}, {2})", logs, ones(n, out.dtype), out)
-    line(np.divide, out, np.array(n, out.dtype), out)
+    line.text("{0}.dot({1}, {2})", logs, ones(n, out.dtype), total)
+    line(np.divide, total, np.array(n, out.dtype), out)
     line.text("if not isfinite({0}): {1}({2}, {3}, {4}, {0})",
               out, _mean_of_logs, sums, logits, labels)  # fmt: skip
     return True
@@ -167,15 +170,14 @@ def _write_slope_of_margins(
 ) -> bool:
     if not out.flags.c_contiguous or not isinstance(sums, np.ndarray):
         return False
-    scale = line.scratch(sums.shape, out.dtype)
-    things = (weights, sums, share, at, logits, labels, out)
-    line.text("if not isfinite({1}.dot({1})): {0}({2}, {1}, {3}, {4}, {5}, {6}, {7})",
-              _slope_of_margins, sums, weights, *things[2:])  # fmt: skip
-    line.text("else:")
-    line.text("    {0}({1}, {2}, {3})", np.divide, share, sums, scale)
-    line.text("    {0}({1}, {2}, {3})", np.multiply, weights, scale.reshape(-1, 1), out)
-    line.text("    {0}({1}, {2}, {1})", np.subtract, scale, share)
-    line.text("    {0}.put({1}, {2})", out, at, scale)
+    scale, label = line.scratch(sums.shape, out.dtype), line.scratch(sums.shape, out.dtype)
+    line.text("if not isfinite({0}.dot({0})): {1}({2}, {0}, {3}, {4}, {5}, {6}, {7})",
+              sums, _slope_of_margins, weights, share, at, logits, labels, out)  # fmt: skip
+    with line.otherwise():
+        line(np.divide, share, sums, scale)
+        line(np.subtract, scale, share, label)
+        line.each(np.multiply, weights, scale.reshape(-1, 1), out)
+        line.text("{0}.put({1}, {2})", out, at, label)
     return True
 
 

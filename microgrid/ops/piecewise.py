@@ -70,7 +70,8 @@ def zero(dtype: np.dtype[Any]) -> Array:
 
 
 def _write_relu(line: Any, out: Array, x: Any) -> bool:
-    line(np.maximum, x, zero(out.dtype), out=out)
+    # Twice as fast as with a single 0.
+    line(np.maximum, x, line.filled(out.shape, out.dtype, 0), out=out)
     return True
 
 

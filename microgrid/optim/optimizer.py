@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from numbers import Real
 from typing import Any, TypeAlias
 
@@ -185,6 +185,16 @@ class Optimizer:
             slots: what the optimiser remembers of them, to be changed in place.
         """
         raise NotImplementedError(f"{self._name}: update is not defined.")
+
+    def write_update(self, line: Any, group: dict[str, Any], parts: Sequence[Any]) -> bool:
+        """Write `update` out for the compiler, if it can be written better than called.
+
+        Args:
+            line: what writes, as for `Op.inline`.
+            group: the settings, to be read in each step.
+            parts: data, g, scratch and slots of each part of the vector of parameters.
+        """
+        return False
 
     def guarded(self) -> Iterator[tuple[str, str, tuple[Any, ...], Any]]:
         """Yield what a compiled step relies on; the settings are read anew in each step."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from numbers import Real
 from typing import Any
@@ -106,6 +106,23 @@ class SGD(Optimizer):
             g = _direction(data, g, group, scratch, buffer)
         np.multiply(g, _rate(float(group["lr"]), data.dtype), scratch)
         np.subtract(data, scratch, data)
+
+    def write_update(self, line: Any, group: dict[str, Any], parts: Sequence[Any]) -> bool:
+        """Write the plain update out, for the compiler."""
+        if group["momentum"] or group["weight_decay"]:
+            return False
+        line.require("not {0}['momentum'] and not {0}['weight_decay']", group)
+        rate = np.empty((), parts[0][0].dtype)
+        line.text("{0}[()] = {1}['lr']", rate, group)
+        if len(parts) == 1:
+            data, g, scratch, _ = parts[0]
+            line(np.multiply, g, rate, scratch)
+            line(np.subtract, data, scratch, data)
+        else:
+            line.text("for data, g, scratch, _ in {0}:", parts)
+            line.text("    {0}(g, {1}, scratch)", np.multiply, rate)
+            line.text("    {0}(data, scratch, data)", np.subtract)
+        return True
 
     @quiet
     def _step(self) -> None:
