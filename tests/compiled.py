@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 import microgrid as mg
+from microgrid import nn
 
 Step = Callable[..., Any]
 Seen = Callable[[], Any]
@@ -193,3 +194,36 @@ def check_live(
             change(eager)
             change(compiled)
     return None
+
+
+# --- a model that is trained ----------------------------------------------------------------------
+
+X = np.array([[0.5, -1.0], [2.0, 0.25], [-0.75, 1.5]], np.float32)
+Y = np.array([[1.0], [-0.5], [0.25]], np.float32)
+
+
+def trained(
+    w: World, step: Callable[[World, Any, Any], Any] | None = None, **settings: Any
+) -> Callable[[Any, Any], Any]:
+    """Put a model and an optimiser into a World; return a training step, the usual one or this."""
+    w.model = nn.MLP([2, 3, 1], "tanh", rng=0)
+    w.optimizer = mg.optim.SGD(w.model.parameters(), **{"lr": 0.1, **settings})
+    w.held = []
+    w.seen = lambda: [
+        [[p.data, p.grad] for p in w.model.parameters()], w.optimizer.state_dict(), w.held,
+    ]  # fmt: skip
+    return lambda x, y: (step or usual)(w, x, y)
+
+
+def usual(w: World, x: Any, y: Any) -> Any:
+    loss = mg.mse_loss(w.model(x), y)
+    w.optimizer.zero_grad()
+    loss.backward()
+    w.optimizer.step()
+    return loss
+
+
+def check_training(build: Any, *changes: Any, refused: bool = False, **options: Any) -> None:
+    """Raise unless eager code and compiled code show the same, in each call and all through."""
+    error = check_live(build, *changes, args=(X, Y), **options)
+    assert refused or error is None
