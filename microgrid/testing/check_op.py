@@ -223,7 +223,8 @@ def _way(a: Array) -> Array:
     """Return a direction for an array, in which its numbers move by about their own sizes."""
     if a.dtype.kind != "f":
         return np.zeros_like(a)
-    sizes = np.where(a == 0, 1.0, 2.0 ** np.floor(np.log2(np.abs(a))))
+    least = np.abs(a[a != 0]).min(initial=1.0)  # on whose scale a piece may be curved
+    sizes = 2.0 ** np.floor(np.log2(np.where(a == 0, least, np.abs(a))))
     return np.asarray(np.random.default_rng(0).choice(INTEGERS, a.shape) * sizes)
 
 
