@@ -186,7 +186,8 @@ class Emitter:
         named = call.op.arity is None
         if is_ufunc(kernel, 2) and not given and self.inline:
             line = Lines(self)
-            line.each(kernel, *map(self._thing, call.inputs), out)
+            a, b = map(self._thing, call.inputs)
+            line.each(kernel, a, b, out)
             line.done()
             return line.written
         named = named or kernel in (np.maximum, np.minimum)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import os
 import sys
 import sysconfig
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from ..core import Tensor
 from ..recording import changes
 
 LIMIT = 20_000  # conditions: what reaches more holds a data set in Python objects
-MANY = 64  # plain numbers in a list: more are data, which no step reads one by one
+MANY = 64  # plain numbers in a list: more are compared as a whole
 
 Condition = tuple[str, tuple[Any, ...]]
 
@@ -36,6 +38,7 @@ class Guard:
         counted: those that need only be looked at when `changes` has gone on, whose number was
             `seen` when all held.
         arrays: the ids of the arrays that were met.
+        generators: of random numbers, that were met.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -44,8 +47,9 @@ class Guard:
         self.counted: list[tuple[str, Condition]] = []
         self.seen = [changes[0]]
         self.arrays: set[int] = set()
+        self.generators: list[np.random.Generator] = []
         self._held: list[Any] = []  # so that ids stay theirs
-        self._seen: set[int] = set()
+        self._known: set[int] = set()
         self._look_at(function, getattr(function, "__name__", "step"))
 
     def also(self, name: str, expression: str, *things: Any) -> None:
@@ -78,48 +82,72 @@ class Guard:
         self, name: str, access: str, owner: tuple[Any, ...], value: Any, counted: bool = False
     ) -> None:
         """Note that what is found by `access` is this value, and look at that too."""
-        place = len(owner)
-        if isinstance(value, float) and value != value:
-            return
+        is_value = f"{access} is {{{len(owner)}}}"
         if isinstance(value, _PLAIN) and not isinstance(value, (bool, type(None))):
-            # Equal numbers and texts are as good as the same; but 1 is not 1.0, nor True.
-            self._note(name, f"{access} == {{{place}}}", *owner, value, counted=counted)
+            # Another object may be the same number.
+            test = f"({is_value} or {{{len(owner) + 1}}}({access}, {{{len(owner)}}}))"
+            self._note(name, test, *owner, value, same, counted=counted)
             return
-        self._note(name, f"{access} is {{{place}}}", *owner, value, counted=counted)
+        self._note(name, is_value, *owner, value, counted=counted)
         self._look_at(value, name)
 
+    # --- what there is to look at ----------------------------------------------------------------
+
     def _look_at(self, value: Any, name: str) -> None:
-        if isinstance(value, _PLAIN) or id(value) in self._seen:
+        if isinstance(value, _PLAIN) or id(value) in self._known:
             return
-        self._seen.add(id(value))
+        self._known.add(id(value))
         self._held.append(value)
-        if isinstance(value, np.ndarray):
-            self.arrays.add(id(value))
-        elif isinstance(value, Tensor):
-            self.arrays.add(id(value._data))
-            wanted = f"{{0}}._requires_grad is {value._requires_grad}"
-            self._note(f"{name}.requires_grad", wanted, value, counted=True)
-        elif isinstance(value, types.MethodType):
+        for kinds, look in self._ways().items():
+            if isinstance(value, kinds):
+                look(value, name)
+                return
+        if hasattr(type(value), "guarded") or is_module(value) or _is_open(type(value)):
+            self._look_at_object(value, name)
+
+    def _ways(self) -> dict[Any, Callable[[Any, str], None]]:
+        return {
+            np.ndarray: lambda value, name: self.arrays.add(id(value)),
+            Tensor: self._look_at_tensor,
+            np.random.Generator: lambda value, name: self.generators.append(value),
+            (types.MethodType, functools.partial): self._look_at_bound,
+            (staticmethod, classmethod): lambda value, name: self._look_at(value.__func__, name),
+            property: lambda value, name: self._look_at(value.fget, name),
+            types.FunctionType: self._look_at_function,
+            (list, tuple): self._look_at_list,
+            dict: self._look_at_dict,
+            (set, frozenset): lambda value, name: self._note(
+                name, "{0} == {1}", value, frozenset(value)
+            ),
+            type: self._look_at_class,
+        }
+
+    def _look_at_tensor(self, value: Tensor, name: str) -> None:
+        self.arrays.add(id(value._data))
+        wanted = f"{{0}}._requires_grad is {value._requires_grad}"
+        self._note(f"{name}.requires_grad", wanted, value, counted=True)
+
+    def _look_at_bound(self, value: Any, name: str) -> None:
+        if isinstance(value, types.MethodType):
             self._look_at(value.__self__, name.rpartition(".")[0] or name)
             self._look_at(value.__func__, name)
-        elif isinstance(value, types.FunctionType):
-            self._look_at_function(value, name)
-        elif isinstance(value, (list, tuple)):
-            self._note(f"len({name})", f"len({{0}}) == {len(value)}", value)
-            for i, item in enumerate(value):
-                if len(value) <= MANY or not isinstance(item, _PLAIN):
-                    self._holds(f"{name}[{i}]", f"{{0}}[{i}]", (value,), item)
-        elif isinstance(value, dict):
-            self._look_at_dict(value, name)
-        elif hasattr(type(value), "guarded") or _is_users(type(value)) or _is_module(value):
-            self._look_at_object(value, name)
+        else:
+            for part in (value.func, value.args, value.keywords):
+                self._look_at(part, name)
+
+    def _look_at_list(self, value: Any, name: str) -> None:
+        self._note(f"len({name})", f"len({{0}}) == {len(value)}", value)
+        plain = len(value) > MANY and all(isinstance(item, _PLAIN) for item in value)
+        if plain:
+            self._note(name, "{0} == {1}", value, type(value)(value))
+            return
+        for i, item in enumerate(value):
+            self._holds(f"{name}[{i}]", f"{{0}}[{i}]", (value,), item)
 
     def _look_at_dict(self, value: dict[Any, Any], name: str) -> None:
         self._note(f"len({name})", f"len({{0}}) == {len(value)}", value)
         for key, item in value.items():
-            plain = isinstance(item, _PLAIN) and len(value) > MANY
-            if isinstance(key, (str, int)) and not plain:
-                self._holds(f"{name}[{key!r}]", f"{{0}}[{key!r}]", (value,), item)
+            self._holds(f"{name}[{key!r}]", "{0}[{1}]", (value, key), item)
 
     def _look_at_object(self, value: Any, name: str) -> None:
         guarded = getattr(type(value), "guarded", None)
@@ -128,38 +156,77 @@ class Guard:
                 self._note(f"{name}.{place}", expression, *things)
                 self._look_at(inner, f"{name}.{place}")
             return
-        attributes = getattr(value, "__dict__", None)
-        if attributes is None:
-            return
-        is_module = _is_module(value)  # whose attributes cannot be set without being counted
-        if is_module:
+        counted = is_module(value)  # whose attributes cannot be set without being counted
+        if counted:
             mode = f"{{0}}.training is {value.training}"
             self._note(f"{name}.training", mode, value, counted=True)
+        attributes = getattr(value, "__dict__", {})
+        for key, item in attributes.items():
+            self._holds(f"{name}.{key}", "{0}[{1}]", (attributes, key), item, counted)
         for kind in type(value).__mro__:
             if _is_users(kind):
-                for key, item in vars(kind).items():
-                    if isinstance(item, types.FunctionType):
-                        self._look_at(item, f"{name}.{key}")
-        for key, item in attributes.items():
-            self._holds(f"{name}.{key}", f"{{0}}[{key!r}]", (attributes,), item, is_module)
+                for key in _attributes_of(kind):
+                    self._look_at_inherited(value, kind, key, name, attributes)
+
+    def _look_at_inherited(
+        self, value: Any, kind: type, key: str, name: str, attributes: dict[str, Any]
+    ) -> None:
+        """Look at what an object has of its class: functions, numbers, slots."""
+        item = vars(kind).get(key)
+        if isinstance(item, (types.FunctionType, staticmethod, classmethod, property)):
+            self._look_at(item, f"{name}.{key}")
+        elif key not in attributes and hasattr(value, key):
+            self._holds(f"{name}.{key}", f"{{0}}.{key}", (value,), getattr(value, key))
+
+    def _look_at_class(self, value: type, name: str) -> None:
+        if not _is_users(value):
+            return
+        for key in _attributes_of(value):
+            self._holds(f"{name}.{key}", f"{{0}}.{key}", (value,), getattr(value, key))
 
     def _look_at_function(self, function: types.FunctionType, name: str) -> None:
         if (function.__module__ or "").split(".")[0] in (_OWN, "numpy"):
             return
-        for key, cell in zip(
-            function.__code__.co_freevars, function.__closure__ or (), strict=True
-        ):
+        cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+        for key, cell in cells:
             try:
                 content = cell.cell_contents
             except ValueError:  # empty as yet
                 continue
             self._holds(key, "{0}.cell_contents", (cell,), content)
-        for default in function.__defaults__ or ():
-            self._look_at(default, name)
-        scope = function.__globals__
-        for key in _global_names(function.__code__):
-            if key in scope and not isinstance(scope[key], types.ModuleType):
-                self._holds(key, f"{{0}}[{key!r}]", (scope,), scope[key])
+        for key in ("__defaults__", "__kwdefaults__"):
+            if getattr(function, key):
+                self._holds(f"{name}.{key}", f"{{0}}.{key}", (function,), getattr(function, key))
+        scope, names = function.__globals__, _global_names(function.__code__)
+        for key in names:
+            if key not in scope:
+                continue
+            if isinstance(scope[key], types.ModuleType):
+                self._look_at_module(scope[key], key, names)
+            else:
+                self._holds(key, "{0}[{1}]", (scope, key), scope[key])
+
+    def _look_at_module(self, module: types.ModuleType, name: str, used: list[str]) -> None:
+        """Look at what the code may use of a module of the user's own."""
+        if not _is_installed(module):
+            for key in used:
+                if key in vars(module) and not isinstance(vars(module)[key], types.ModuleType):
+                    held = vars(module)
+                    self._holds(f"{name}.{key}", "{0}[{1}]", (held, key), held[key])
+
+
+def same(a: Any, b: Any) -> bool:
+    """Return whether a plain value is the other one, down to the type and the sign of zero."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, (float, np.floating)):
+        return (a == b and math.copysign(1, a) == math.copysign(1, b)) or (a != a and b != b)
+    return bool(a == b)
+
+
+def is_module(value: Any) -> bool:
+    """Return whether a thing is a network; the class is declared after this file."""
+    return hasattr(value, "named_parameters") and not isinstance(value, type)
 
 
 def _global_names(code: types.CodeType) -> list[str]:
@@ -170,14 +237,24 @@ def _global_names(code: types.CodeType) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _is_module(value: Any) -> bool:
-    return hasattr(value, "named_parameters") and not isinstance(value, type)
+def _attributes_of(kind: type) -> Iterator[str]:
+    return (key for key in vars(kind) if key == "__call__" or not key.startswith("__"))
+
+
+def _is_open(kind: type) -> bool:
+    """Return whether objects of this class are looked into."""
+    # Of argparse, by name: importing it takes long.
+    namespace = (kind.__module__, kind.__name__) == ("argparse", "Namespace")
+    return _is_users(kind) or namespace or issubclass(kind, types.SimpleNamespace)
 
 
 def _is_users(kind: type) -> bool:
     """Return whether a class is the user's own, not one of an installed package."""
     module = sys.modules.get(kind.__module__)
-    if module is None or kind.__module__ == "builtins":
-        return False
+    return module is not None and kind.__module__ != "builtins" and not _is_installed(module)
+
+
+def _is_installed(module: types.ModuleType) -> bool:
     file = getattr(module, "__file__", None)
-    return file is None or not file.startswith(_INSTALLED)
+    built_in = file is None and module.__name__ in sys.builtin_module_names
+    return built_in or (file is not None and file.startswith(_INSTALLED))

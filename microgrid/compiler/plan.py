@@ -93,7 +93,7 @@ def _plan_updates(made: Plan, flat: bool) -> dict[Update, list[FlatUpdate]]:
                 found[line] = groups
                 made.gradient_bytes += sum(g.gradient.nbytes + g.scratch.nbytes for g in groups)
     for leaf, value in made.program.gradients.items():
-        if value is not None and leaf not in made.homes:
+        if value is not None and leaf not in made.homes and not leaf.dtype.hasobject:
             _, (home,) = side_by_side([leaf.shape], leaf.dtype)
             made.homes[leaf] = home
             made.gradient_bytes += home.nbytes

@@ -148,6 +148,10 @@ class Program:
         """Yield the calls of ops."""
         return (line for line in self.lines if isinstance(line, Call))
 
+    def drawn_from(self) -> list[Any]:
+        """Return the generators of random numbers that ops draw from."""
+        return [call.params["rng"] for call in self.calls() if "rng" in call.params]
+
     def kept(self) -> list[Value]:
         """Return the values that are read when all lines are done."""
         return self.outputs + [value for value in self.gradients.values() if value is not None]

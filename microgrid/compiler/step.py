@@ -16,13 +16,14 @@ from ..errors import TraceError
 from ..nested import Structure
 from ..recording import no_grad, watchers, watching
 from .arguments import CallOf
+from .chance import Chance
 from .emit import MISS, Emitter, readable
 from .guards import Guard
 from .passes import PASSES, optimise
 from .plan import Plan, plan
 from .program import Program
 from .report import explained
-from .trace import Tracer, trace_error
+from .trace import Tracer, place_of_function, trace_error
 
 LIMIT = 64  # programs: more kinds of arguments than that are a mistake
 quiet = np.errstate(all="ignore")
@@ -161,12 +162,19 @@ class Compiled:
         if self.before_trace is not None:
             self.before_trace()
         guard = Guard(self.function)
+        chance = Chance(guard.generators)
         with Tracer(guard.arrays) as tracer:
             args, kwargs = call.with_stand_ins(tracer)
             result = self.function(*args, **kwargs)
             outputs = Structure(result)
             tensors = [_checked(leaf.value) for leaf in outputs.leaves("the result")]
             program = tracer.program([t for t in tensors if t is not None])
+        if chance.was_used(program.drawn_from()):
+            raise trace_error(
+                "random numbers were drawn by Python or NumPy",
+                "Every replay would use the same ones. Draw outside and pass them as an argument.",
+                program.fresh[0][2] if program.fresh else place_of_function(self.function),
+            )
         # The caller gets Tensors without a graph, as from a replay.
         values = [leaf.value for leaf in outputs.leaves("")]
         detached = [wrap(v._data.copy()) if isinstance(v, Tensor) else v for v in values]

@@ -97,7 +97,8 @@ class Tracer(Watcher):
                 self.read("its array")
             base = base.base
         value = self._note(array, value_like(array, "array", array))
-        if id(array) not in self._known and array.flags.writeable:
+        constant = array.base is None and not array.flags.writeable
+        if id(array) not in self._known and not constant:
             self._fresh.append((value, array.copy(), place_of_call()))
         return value
 
@@ -230,6 +231,12 @@ class Tracer(Watcher):
 
 def _is_array(given: Any) -> bool:
     return isinstance(given, ArrayInTrace) or not isinstance(given, Tensor)
+
+
+def place_of_function(function: Any) -> Place:
+    """Return the line where a function begins, if it is written in Python."""
+    code = getattr(function, "__code__", None)
+    return Place(code.co_filename, code.co_firstlineno, code.co_name) if code else Place()
 
 
 def trace_error(what: str, remedy: str, place: Place | None = None) -> TraceError:
