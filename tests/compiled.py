@@ -8,6 +8,7 @@ for bit.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,7 +33,7 @@ def bits(value: Any) -> Any:
         return [bits(part) for part in value]
     if isinstance(value, mg.Tensor):
         value = value._data
-    if not isinstance(value, (np.ndarray, np.generic)):
+    if not isinstance(value, (np.ndarray, np.generic, Fraction)):
         return value
     array = np.array(value)
     if array.dtype.hasobject:
