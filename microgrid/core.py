@@ -296,6 +296,7 @@ class Tensor(Operators):
         return rebuild, self._state(), getattr(self, "__dict__", None)
 
     def _state(self) -> tuple[type[Tensor], Array, bool]:
+        recording.reads("a copy")
         return type(self), self._data.copy(), self._requires_grad and self.is_leaf
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:

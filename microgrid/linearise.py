@@ -17,11 +17,11 @@ import numpy as np
 
 from .arrays import Array, as_array, exact
 from .backward import _in_memory_of_their_own, _propagate
-from .core import Tensor, next_serial, wrap
+from .core import Tensor, as_operand, next_serial, wrap
 from .errors import DtypeError, GraphError
 from .nested import Leaf, Structure, changed
-from .ops import copy
-from .recording import enable_grad, is_grad_enabled
+from .ops import astype, copy
+from .recording import enable_grad, is_grad_enabled, no_grad, sees_arrays
 
 _serial = operator.attrgetter("serial")
 
@@ -273,6 +273,8 @@ def _variable(who: str, leaf: Leaf, recording: bool) -> Tensor:
     name, x, in_module = leaf
     if in_module:
         return x  # type: ignore[no-any-return]
+    if sees_arrays() and not (isinstance(x, Tensor) and x.requires_grad):
+        return _traced_variable(as_operand(who, x))
     if not isinstance(x, Tensor):
         array = as_array(who, x)
         return Tensor(array if array.dtype.kind in "fO" else array.astype(np.float64), None, True)
@@ -282,6 +284,15 @@ def _variable(who: str, leaf: Leaf, recording: bool) -> Tensor:
             "continuously. Use float data, as in tensor(data, dtype=float)."
         )
     return copy(x) if x.requires_grad and recording else Tensor(x, None, True)
+
+
+def _traced_variable(x: Tensor) -> Tensor:
+    """Return a leaf with the values of x, by an op that a tracer sees."""
+    with no_grad():
+        leaf = copy(x) if x.dtype.kind in "fO" else astype(x, np.float64)
+    leaf.__class__ = Tensor  # not an array any more, if it was one
+    leaf.requires_grad = True
+    return leaf
 
 
 def _pair(who: str, returned: Any) -> tuple[Any, Any]:

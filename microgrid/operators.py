@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .arrays import Array, own_index
 from .errors import DtypeError
 from .record import OPS
-from .recording import is_grad_enabled, reads
+from .recording import is_grad_enabled, reads, watcher
 
 if TYPE_CHECKING:
     from .core import Operand, Tensor
@@ -197,6 +197,9 @@ class Operators:
 
 
 def _updated(old: Any, new: Tensor) -> Tensor:
+    observer = watcher()
+    if observer is not None:
+        observer.rebinds(old)
     if not old.is_leaf or not old.requires_grad or is_grad_enabled():
         return new
     old.data = new

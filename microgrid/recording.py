@@ -95,6 +95,11 @@ class Watcher:
         if self._outer is not None:
             self._outer.accumulates(leaf)
 
+    def rebinds(self, old: Tensor) -> None:
+        """Take note that `old += x` or the like is about to make a new Tensor, or write to it."""
+        if self._outer is not None:
+            self._outer.rebinds(old)
+
     def wrote(self, leaf: Tensor, value: Any) -> None:
         """Take note that the value was written into the leaf."""
         if self._outer is not None:

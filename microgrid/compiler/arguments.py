@@ -12,6 +12,7 @@ from ..core import Tensor, array_in_trace, wrap
 from ..errors import TraceError
 from ..nested import Structure
 from ..recording import is_recording
+from .passes import frozen
 from .trace import Tracer
 
 
@@ -24,7 +25,7 @@ class CallOf:
         self.places = [_is_live(value) for value in found]
         self.leaves = [_canonical(value) for value in found if _is_live(value)]
         self.fixed = [None if _is_live(value) else value for value in found]
-        self.kinds = [type(x).__name__ for x in self.leaves]
+        self.kinds: list[type] = [type(x) for x in self.leaves]
         self.is_flat = not kwargs and all(map(_is_live, args))
 
     def key(self) -> Any:
@@ -38,7 +39,7 @@ class CallOf:
                 "Tensors, or what can be hashed. Pass its arrays."
             ) from None
         shape = _outline(self.structure)
-        fixed = tuple((type(value), value) for value in self.fixed)
+        fixed = tuple((type(value), frozen(value)) for value in self.fixed)
         return shape, fixed, tuple(map(_signature, self.leaves)), is_recording.get()
 
     def with_stand_ins(self, tracer: Tracer) -> tuple[tuple[Any, ...], dict[str, Any]]:

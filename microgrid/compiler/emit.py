@@ -12,12 +12,12 @@ from numpy import ndarray
 
 from ..arrays import Array
 from ..core import Tensor, next_serial, wrap
-from ..recording import changes
+from ..recording import changes, is_recording
 from .arena import Pool
 from .guards import Guard
 from .lines import Lines, is_ufunc
 from .plan import FlatUpdate, Plan, Step
-from .program import Call, Copy, Update, Value, Write
+from .program import Call, Copy, Forget, Update, Value, Write
 
 IN_CACHE = 1 << 15  # numbers of each vector: three vectors of float32 take 384 KiB
 
@@ -67,8 +67,11 @@ class Emitter:
         source: what was written.
     """
 
-    def __init__(self, plan: Plan, kinds: Sequence[str], guard: Guard, inline: bool = True) -> None:
+    def __init__(
+        self, plan: Plan, kinds: Sequence[type], guard: Guard, inline: bool = True
+    ) -> None:
         self.plan, self.kinds, self.guard, self.inline = plan, kinds, guard, inline
+        self.recording = is_recording.get()
         self.scratch = Pool()
         self._constants: dict[Any, Array] = {}
         self.source = Source()
@@ -89,7 +92,7 @@ class Emitter:
         """
         write = self.source.lines.append
         for argument, kind in zip(self.arguments, self.kinds, strict=True):
-            if kind == "Tensor":
+            if issubclass(kind, Tensor):
                 write(f"    {argument} = {argument}._data")
         self._read_gradients()
         for step in self.plan.steps:
@@ -116,20 +119,22 @@ class Emitter:
         for argument, kind, value in zip(
             self.arguments, self.kinds, self.plan.program.arguments, strict=True
         ):
-            array = f"{argument}._data" if kind == "Tensor" else argument
-            parts.append(f"type({argument}) is {kind}")
-            if kind == "Tensor":
+            is_tensor = issubclass(kind, Tensor)
+            array = f"{argument}._data" if is_tensor else argument
+            parts.append(f"type({argument}) is {name(kind, kind.__name__)}")
+            if is_tensor:
                 parts.append(f"not {argument}._requires_grad")
             parts.append(f"{array}.shape == {value.shape}")
             parts.append(f"{array}.strides == {value.strides}")
             parts.append(f"{array}.dtype is {name(value.dtype, str(value.dtype))}")
+        parts.append(f"{name(is_recording, 'is_recording')}.get() is {self.recording}")
         for leaf in self.plan.program.entry:
             parts.append(f"{name(leaf, 'p')}.grad is None")
         for value in self._entry_gradients():
             parts.append(f"{name(value.source, 'p')}.grad is not None")
         if self.guard.counted:
             parts.append(f"{name(changes, 'changes')}[0] == {name(self.guard.seen, 'seen')}[0]")
-        for expression, things in self.guard.conditions:
+        for expression, things in (*self.guard.conditions, *self.plan.conditions):
             parts.append(expression.format(*(name(thing, "k") for thing in things)))
         whole = [parts[i : i + 50] for i in range(0, len(parts), 50)]  # Python nests no deeper
         return [" and ".join(some) for some in whole]
@@ -158,6 +163,8 @@ class Emitter:
         if isinstance(line, Call):
             first, *others = self._call(line)
             return [f"{first:<60}  # {_shapes(line)}", *others]
+        if isinstance(line, Forget):
+            return [f"{self.source.name(line.leaf, 'p')}.grad = None"]
         if isinstance(line, Copy):
             return [f"copyto({self.source.name(line.home, 'v')}, {self._name(line.value)})"]
         if isinstance(line, Write):
@@ -224,7 +231,7 @@ class Emitter:
             return self._name(thing)
         if isinstance(thing, ndarray):
             return self.source.name(thing, "v")
-        if type(thing) is int or thing is None:
+        if type(thing) in (int, str) or thing is None:
             return repr(thing)
         return self.source.name(thing, getattr(thing, "__name__", "k").strip("_<>"))
 

@@ -52,6 +52,10 @@ class Guard:
         self._known: set[int] = set()
         self._look_at(function, getattr(function, "__name__", "step"))
 
+    def look_at(self, value: Any, name: str) -> None:
+        """Look at a further thing."""
+        self._look_at(value, name)
+
     def also(self, name: str, expression: str, *things: Any) -> None:
         """Add a condition."""
         self._note(name, expression, *things)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,14 +52,14 @@ class Plan:
         arrays: of the values that lie in the same memory in every replay.
         steps: what is left to be run: views of such memory are not.
         homes: of leaves, the array that becomes their `.grad`.
-        copies: values to be copied into a home when all is done.
+        conditions: what must hold besides, as in a Guard.
     """
 
     program: Program
     arrays: dict[Value, Array] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     homes: dict[Tensor, Array] = field(default_factory=dict)
-    copies: list[tuple[Value, Array]] = field(default_factory=list)
+    conditions: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
     pool: Pool = field(default_factory=Pool)
     gradient_bytes: int = 0
     in_place: int = 0
@@ -89,7 +90,8 @@ def _plan_updates(made: Plan, flat: bool) -> dict[Update, list[FlatUpdate]]:
     for line in made.program.lines:
         if isinstance(line, Update) and flat:
             groups = _flat_groups(line, made.homes)
-            if groups is not None:
+            if groups:
+                made.conditions += _conditions(line, groups)
                 found[line] = groups
                 made.gradient_bytes += sum(g.gradient.nbytes + g.scratch.nbytes for g in groups)
     for leaf, value in made.program.gradients.items():
@@ -132,6 +134,22 @@ def _flat_groups(update: Update, homes: dict[Tensor, Array]) -> list[FlatUpdate]
         }
         found.append(FlatUpdate(group, leaves, data, gradient, slots, np.zeros_like(gradient)))
     return found
+
+
+def _conditions(update: Update, groups: list[FlatUpdate]) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Yield what must stay as it is for the vectors to be what the optimiser would change."""
+    state = update.optimizer.state
+    yield f"len({{0}}) == {len(state)}", (state,)
+    for group in update.optimizer.param_groups:
+        for i, p in enumerate(group["params"]):
+            yield f"{{0}}[{i}] is {{1}}", (group["params"], p)
+            if update.gradients.get(p) is None:
+                yield "{0}.grad is None", (p,)
+    for flat in groups:
+        for p in flat.leaves if flat.slots else ():
+            yield "{0}[{1}] is {2}", (state, p, state[p])
+            for name in flat.slots:
+                yield "{0}[{1}] is {2}", (state[p], name, state[p][name])
 
 
 def _fits(p: Tensor, optimizer: Any, first: Tensor) -> bool:

@@ -118,7 +118,18 @@ class Copy:
         return (self.value,)
 
 
-Line: TypeAlias = "Call | Write | Update | Copy"
+@dataclass(eq=False)
+class Forget:
+    """`.grad` of a leaf set to None."""
+
+    leaf: Tensor
+
+    def reads(self) -> tuple[Value, ...]:
+        """Return the values that it needs."""
+        return ()
+
+
+Line: TypeAlias = "Call | Write | Update | Copy | Forget"
 
 
 @dataclass(eq=False)

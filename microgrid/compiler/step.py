@@ -73,11 +73,10 @@ class Compiled:
         if instance is None:
             return self
         kept = instance.__dict__.setdefault("_compiled_steps", {})
-        name = self.function.__name__
-        if name not in kept:
+        if self not in kept:
             bound = self.function.__get__(instance, owner)
-            kept[name] = Compiled(bound, self.backend, self.without)
-        return kept[name]
+            kept[self] = Compiled(bound, self.backend, self.without)
+        return kept[self]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the step: the first time as it is written, later as a replay."""
@@ -162,6 +161,8 @@ class Compiled:
         if self.before_trace is not None:
             self.before_trace()
         guard = Guard(self.function)
+        for option in call.fixed:
+            guard.look_at(option, "an option")
         chance = Chance(guard.generators)
         with Tracer(guard.arrays) as tracer:
             args, kwargs = call.with_stand_ins(tracer)

@@ -16,7 +16,7 @@ from ..core import ArrayInTrace, Op, Tensor, next_serial, wrap
 from ..errors import TraceError
 from ..places import Place, place_of_call
 from ..recording import Watcher, enable_grad, no_grad
-from .program import Call, Line, Program, Update, Value, Write, value_like
+from .program import Call, Forget, Line, Program, Update, Value, Write, value_like
 
 READING = (
     "Every replay would use the value of this one. Compute with ops, as where() for a choice; "
@@ -189,6 +189,16 @@ class Tracer(Watcher):
         """Refuse: what Python does with a value, a replay does not do again."""
         raise trace_error(f"{how} was asked for", READING)
 
+    def rebinds(self, old: Tensor) -> None:
+        """Refuse to change an array of the caller's, as the same code does outside."""
+        if isinstance(old, ArrayInTrace):
+            known = self._values.get(id(old._data))
+            if known is not None and known.kind in ("argument", "array"):
+                raise trace_error(
+                    "an array of the caller's was changed in place",
+                    "Write x = x + 1 for x += 1, or change the array outside.",
+                )
+
     def copied(self, array: Array, copy: Array) -> None:
         """Note that the caller's array must stay as it is."""
         self._copies.append((array, copy))
@@ -197,6 +207,7 @@ class Tracer(Watcher):
         """Note that `.grad` of the leaf is None whatever it was."""
         self._zeroed.add(leaf)
         self._gradients[leaf] = None
+        self.lines.append(Forget(leaf))
 
     def accumulates(self, leaf: Tensor) -> None:
         """Note what `.grad` of the leaf was, if the step found it so."""

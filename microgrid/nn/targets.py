@@ -93,12 +93,9 @@ def as_class_indices(who: str, labels: Any, z: Any) -> Any:
             f"{who}: scores of shape {scores.shape} and labels of shape {values.shape} were given; "
             f"it needs one class index per row, shape {(rows,)}. Reshape the labels."
         )
-    try:
-        if watchers and isinstance(labels, Tensor):
-            return class_indices(labels, classes=classes)
-        checked = as_indices(values, classes)
-    except ValueError as error:
-        raise ValueError(f"{who}: {error}") from None
+    if watchers and isinstance(labels, Tensor):
+        return class_indices(labels, classes=classes, who=who)
+    checked = as_indices(values, classes, who)
     return labels if checked is values else checked
 
 
@@ -116,10 +113,7 @@ def as_probabilities(labels: Any, z: Any) -> Any:
 
 def check_targets(who: str, check: Op, targets: Any) -> None:
     """Raise unless targets pass a check, which is an op so that a compiled step makes it too."""
-    try:
-        check(targets)
-    except ValueError as error:
-        raise ValueError(f"{who}: {error}") from None
+    check(targets, who=who)
 
 
 def smoothed(labels: Any, smoothing: float, classes: int) -> Any:

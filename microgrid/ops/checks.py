@@ -17,7 +17,7 @@ INTP = np.dtype(np.intp)
 SUM_TOLERANCE = 1e-2
 
 
-def as_indices(labels: Array, classes: int) -> Array:
+def as_indices(labels: Array, classes: int, who: str) -> Array:
     """Return labels as indices of classes, in the dtype of indices.
 
     Raises:
@@ -28,17 +28,20 @@ def as_indices(labels: Array, classes: int) -> Array:
     unsigned = values.view(np.uintp)
     if values.size and unsigned.flat[unsigned.argmax()] >= classes:  # a third of max's time
         raise ValueError(
-            f"labels from {labels.min()} to {labels.max()} were given for {classes} "
+            f"{who}: labels from {labels.min()} to {labels.max()} were given for {classes} "
             f"classes; they must lie between 0 and {classes - 1}."
         )
     return values
 
 
-def _write_class_indices(line: Any, out: Array, labels: Any, *, classes: int) -> bool:
+def _write_class_indices(line: Any, out: Array, labels: Any, *, classes: int, who: str) -> bool:
     if labels.dtype is not INTP or labels.ndim != 1 or not labels.shape[0]:
         return False
     unsigned = line.local("{0}.view({1})", labels, np.uintp)
-    line.text("if {0}[{0}.argmax()] >= {1}: {2}({3}, {1})", unsigned, classes, as_indices, labels)
+    line.text(
+        "if {0}[{0}.argmax()] >= {1}: {2}({3}, {1}, {4})",
+        unsigned, classes, as_indices, labels, who,
+    )  # fmt: skip
     line.same(labels)
     return True
 
@@ -46,11 +49,11 @@ def _write_class_indices(line: Any, out: Array, labels: Any, *, classes: int) ->
 class_indices = Op(
     name="class_indices",
     doc="Indices of classes as they are, if they lie between 0 and classes - 1.",
-    kernel=lambda x, out=None, *, classes: into(out, np.array(as_indices(x, classes))),
+    kernel=lambda x, out=None, *, classes, who: into(out, np.array(as_indices(x, classes, who))),
     vjps=(None,),
     domains=(Domain(0, 2, include=(0.0, 2.0), kind="int"),),
-    params=lambda shape: [{"classes": 3}],
-    reference=lambda x, classes: x,
+    params=lambda shape: [{"classes": 3, "who": "cross_entropy"}],
+    reference=lambda x, classes, who: x,
     formula="x",
     inline=_write_class_indices,
     effect=True,
@@ -62,50 +65,50 @@ class NotFiniteHere(FloatingPointError):
     """A number is nan or infinite that must be finite; whoever asked for the check explains it."""
 
 
-def _check_finite(x: Array) -> None:
+def _check_finite(x: Array, who: str) -> None:
     if not np.isfinite(x).all():
         raise NotFiniteHere
 
 
-def _check_fractions(targets: Array) -> None:
+def _check_fractions(targets: Array, who: str) -> None:
     if targets.size and not (targets.min() >= 0 and targets.max() <= 1):  # false for nan too
         raise ValueError(
-            f"targets from {targets.min()} to {targets.max()} were given; they are "
+            f"{who}: targets from {targets.min()} to {targets.max()} were given; they are "
             "probabilities, from 0 to 1. Map labels of -1 and 1 to 0 and 1."
         )
 
 
-def _check_signs(targets: Array) -> None:
+def _check_signs(targets: Array, who: str) -> None:
     if not np.equal(np.abs(targets), 1).all():
         raise ValueError(
-            "targets other than -1 and 1 were given. Map labels of 0 and 1 by 2 * y - 1."
+            f"{who}: targets other than -1 and 1 were given. Map labels of 0 and 1 by 2 * y - 1."
         )
 
 
-def _check_distributions(labels: Array) -> None:
+def _check_distributions(labels: Array, who: str) -> None:
     with np.errstate(all="ignore"):
         total = labels.sum(axis=-1, dtype=np.float64)
         fine = labels.size == 0 or (labels.min() >= 0 and np.abs(total - 1).max() <= SUM_TOLERANCE)
     if not fine:  # nan and inf too
         raise ValueError(
-            "labels were given as probabilities that are negative, not finite, or "
+            f"{who}: labels were given as probabilities that are negative, not finite, or "
             "do not sum to 1 in each row "
             f"(numbers from {labels.min():.6g} to {labels.max():.6g}, "
             f"sums from {total.min():.6g} to {total.max():.6g}). Divide each row by its sum."
         )
 
 
-def _check(name: str, doc: str, check: Callable[[Array], None], domain: Domain) -> Op:
+def _check(name: str, doc: str, check: Callable[[Array, str], None], domain: Domain) -> Op:
     """Declare a check: an op that is run for the error it may raise."""
 
-    def write(line: Any, out: Array, x: Any) -> bool:
-        line(check, x)
+    def write(line: Any, out: Array, x: Any, *, who: str) -> bool:
+        line(check, x, who)
         if line.is_read:
             line.text("{0}[...] = True", out)
         return True
 
-    def kernel(x: Array, out: Array | None = None) -> Any:
-        check(x)
+    def kernel(x: Array, out: Array | None = None, *, who: str) -> Any:
+        check(x, who)
         return into(out, np.array(True))
 
     return Op(
@@ -116,7 +119,8 @@ def _check(name: str, doc: str, check: Callable[[Array], None], domain: Domain) 
         domains=(domain,),
         signature="(...)->()",
         shapes=(((3, 1),), ((1, 1),)),
-        reference=lambda x: np.array(True),
+        params=lambda shape: [{"who": "check"}],
+        reference=lambda x, who: np.array(True),
         formula="true",
         inline=write,
         effect=True,

@@ -58,6 +58,7 @@ _reshape = _view(
     lambda x, shape: np.fromiter(x.flat, x.dtype, x.size).reshape(shape),
 )
 
+
 def _write_transpose(line: Any, out: Array | None, x: Any, *, axes: Any) -> bool:
     if out is not None or axes is not None:
         return False

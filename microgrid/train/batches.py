@@ -15,7 +15,6 @@ from ..arrays import Array, as_array
 from ..data.split import rows_in
 from ..errors import ShapeError
 
-
 GATHERED = 1 << 18  # bytes
 
 

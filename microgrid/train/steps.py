@@ -92,7 +92,7 @@ class TrainingStep:
         prediction = self.model(x)
         loss = self.loss(prediction, y)
         check_loss("fit", loss)
-        are_finite(loss)
+        are_finite(loss, who="fit")
         self.forget_gradients()
         loss.backward()
         self.optimizer.step()
