@@ -17,7 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,9 @@ THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS", "NPROC",
 )  # fmt: skip
+
+# torch.compile starts anew, so that how long it takes does not depend on earlier runs.
+NO_CACHES = {"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}
 
 
 # --- the parent's side ---------------------------------------------------------------------------
@@ -131,7 +134,8 @@ class Worker:
 def environment(threads: int) -> dict[str, str]:
     """Return the environment of a measured process: this clone's microgrid, so many threads."""
     path = os.pathsep.join([str(HERE), str(ROOT), os.environ.get("PYTHONPATH", "")])
-    return os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)) | {"PYTHONPATH": path}
+    counts = dict.fromkeys(THREAD_VARIABLES, str(threads))
+    return os.environ | NO_CACHES | counts | {"PYTHONPATH": path}
 
 
 def run_fresh(code: str, **variables: str) -> Any:
@@ -146,7 +150,7 @@ def run_fresh(code: str, **variables: str) -> Any:
 
 
 def interleave(
-    module: str, cases: Sequence[Any], settings: argparse.Namespace
+    module: str, cases: dict[str, Any], settings: argparse.Namespace
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Measure every case with every peer, in turns.
 
@@ -154,22 +158,23 @@ def interleave(
         module: where `PEERS` maps each name to the library to import and to `build(case)`. That
             returns the call to be timed and a function that returns what the call has led to, as a
             float; or None if the library cannot do that case.
-        cases: what to measure, anything that JSON can carry.
+        cases: by their names what to measure, anything that JSON can carry.
         settings: `peers`, `rounds`, `seconds` of a turn, `threads` of each peer.
 
     Returns:
         One row for each case and peer: for each round the seconds per call, and the share of the
         time that threads had to wait for a core; the median and the best round; the CPU seconds
         burnt while others had their turn and the cores kept busy in its own (the most of all
-        rounds). And what each peer said about itself.
+        rounds); the seconds until it was ready, with imports and compiling. And what each peer
+        said about itself.
     """
     workers = [Worker(module, peer, settings.threads) for peer in settings.peers]
     try:
         about = {worker.peer: worker.ask() for worker in workers}
-        ready = [worker for worker in workers if not _complain(worker.peer, about[worker.peer])]
+        ready = [worker for worker in workers if not complain(worker.peer, about[worker.peer])]
         rows: list[dict[str, Any]] = []
-        for case in cases:
-            rows += _take_turns(ready, case, settings)
+        for name, case in cases.items():
+            rows += _take_turns(ready, name, case, settings)
         return rows, about
     finally:
         for worker in workers:
@@ -177,13 +182,13 @@ def interleave(
 
 
 def _take_turns(
-    workers: list[Worker], case: Any, settings: argparse.Namespace
+    workers: list[Worker], name: str, case: Any, settings: argparse.Namespace
 ) -> list[dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = {}
     for worker in workers:
         answer = worker.ask(case=case)
-        if not _complain(worker.peer, answer, case) and answer["able"]:
-            row = {"case": case, "peer": worker.peer, "rounds": [], "waited": []}
+        if not complain(worker.peer, answer, name) and answer["able"]:
+            row = {"name": name, "case": case, "peer": worker.peer, "rounds": [], "waited": []}
             rows[worker.peer] = row | answer
     shuffle = random.Random(0).shuffle
     for _ in range(settings.rounds):
@@ -191,7 +196,7 @@ def _take_turns(
         shuffle(taking_part)  # nobody always follows the same neighbour
         for worker in taking_part:
             answer = _undisturbed_turn(worker, settings)
-            if _complain(worker.peer, answer, case):
+            if complain(worker.peer, answer, name):
                 del rows[worker.peer]
                 continue
             row = rows[worker.peer]
@@ -222,14 +227,15 @@ def _undisturbed_turn(worker: Worker, settings: argparse.Namespace) -> dict[str,
     return calmest
 
 
-def _complain(peer: str, answer: dict[str, Any], case: Any = None) -> bool:
+def complain(peer: str, answer: dict[str, Any], case: str = "") -> bool:
+    """Return whether the peer could not do what it was asked, and print why."""
     if "missing" in answer:
         print(
             f"{peer}: skipped, {answer['missing']} is not installed. {report.INSTALL}",
             file=sys.stderr,
         )
     elif "error" in answer:
-        where = "" if case is None else f" on {case}"
+        where = f" on {case}" if case else ""
         print(f"{peer}: failed{where}: {answer['error']}", file=sys.stderr)
     return "missing" in answer or "error" in answer
 
@@ -274,19 +280,21 @@ class Bench:
     def prepare(self, case: Any) -> dict[str, Any]:
         """Build the call, run it until it is warm and see how long it takes."""
         self.step = None
+        started = time.perf_counter()
         built = None if case is None else self.build(case)
         if built is None:
             return {"able": False}
         self.step, check = built
         value = check()
-        started = time.perf_counter()
+        ready = time.perf_counter() - started
+        started += ready
         calls = 0
         while calls < 20 and time.perf_counter() - started < 0.2:
             self.step()
             calls += 1
         self.estimate = self.time(max(1, calls // 2))
         self.cpu = fall_asleep()
-        return {"able": True, "value": value}
+        return {"able": True, "value": value, "ready": ready}
 
     def turn(self, seconds: float) -> dict[str, Any]:
         """Return the seconds per call over about `seconds`, the caches warmed beforehand."""

@@ -8,7 +8,6 @@ Every input requires a gradient, so the forward call records. micrograd computes
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from typing import Any
 
@@ -172,39 +171,25 @@ def main(arguments: list[str] | None = None) -> None:
         "--size", type=harness.count, default=4, help="rows and columns of the matrices"
     )
     settings = parser.parse_args(arguments)
-    cases = [(op, mode, settings.size) for mode in MODES for op in settings.ops]
+    cases = {f"{op}, {mode}": (op, mode, settings.size) for mode in MODES for op in settings.ops}
     rows, about = harness.interleave("op_cost", cases, settings)
-    figure = "best" if settings.best else "median"
-    times = {(row["case"][0], row["case"][1], row["peer"]): row[figure] for row in rows}
+    times = report.times_of(rows, settings.best)
     for mode in MODES:
-        print(f"{table(settings, mode, times)}\n")
+        of_mode = {
+            (op, peer): times[f"{op}, {mode}", peer]
+            for op in settings.ops
+            for peer in settings.peers
+            if (f"{op}, {mode}", peer) in times
+        }
+        print(report.comparison(mode, settings.ops, settings.peers, of_mode), end="\n\n")
     size = f"{settings.size}{report.TIMES}{settings.size}"
     print(
         f"Microseconds a call on {size} float32, and in brackets how many times microgrid's it is."
     )
-    print(report.machine_line(), report.threads_line(settings.threads, about))
-    print(report.agreement(rows, "the sums of the results"))
-    print(report.steadiness(rows))
+    print(report.notes(settings, rows, about, "the sums of the results"))
     report.write_json(settings.json, settings, about=about, calls=rows)
-    kinds = [(op, mode) for mode in MODES for op in settings.ops]
-    series = {
-        peer: [report.scaled(times.get((*kind, peer)), 1e6) for kind in kinds]
-        for peer in settings.peers
-    }
-    report.draw_bars(
-        settings.chart, [", ".join(kind) for kind in kinds], series, "microseconds a call"
-    )
-
-
-def table(settings: argparse.Namespace, mode: str, times: dict[tuple[str, str, str], float]) -> str:
-    def cell(op: str, peer: str) -> str:
-        own = times.get((op, mode, "microgrid"))
-        return report.against(times.get((op, mode, peer)), own, 1e6)
-
-    measured = {peer for _, m, peer in times if m == mode}
-    peers = [peer for peer in settings.peers if peer in measured]
-    lines = [[op, *(cell(op, peer) for peer in peers)] for op in settings.ops]
-    return report.markdown([mode, *peers], lines)
+    groups = {case: case for case in cases}
+    report.draw_times(settings.chart, groups, settings.peers, times, "microseconds a call")
 
 
 if __name__ == "__main__":

@@ -7,78 +7,63 @@ same for all, so the losses must be too: so the benchmark knows that all do the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-
-LEARNING_RATE = 0.01
-CHECKED_STEPS = 5
-
-Built = tuple[Callable[[], Any], Callable[[], float]]
+import numpy_peers
+from training_task import LEARNING_RATE, Built, Task, built
 
 
-class Task:
-    """A net with ReLU and a batch; the loss is cross-entropy for 10 outputs, else squared error."""
-
-    def __init__(self, case: Any) -> None:
-        self.sizes, self.batch = case
-        rng = np.random.default_rng(0)
-        pairs = list(zip(self.sizes[:-1], self.sizes[1:], strict=True))
-        self.weights = [_float32(rng.normal(0, np.sqrt(2 / n), (n, m))) for n, m in pairs]
-        self.biases = [np.zeros(m, np.float32) for _, m in pairs]
-        self.x = _float32(rng.normal(size=(self.batch, self.sizes[0])))
-        self.classify = self.sizes[-1] == 10
-        if self.classify:
-            self.y = rng.integers(10, size=self.batch)
-        else:
-            self.y = _float32(rng.normal(size=(self.batch, self.sizes[-1])))
-
-
-def _float32(x: Any) -> Any:
-    return np.ascontiguousarray(x, dtype=np.float32)
-
-
-def _built(step: Callable[[], Any], read: Callable[[Any], float] = float) -> Built:
-    def check() -> float:
-        for _ in range(CHECKED_STEPS - 1):
-            step()
-        return read(step())
-
-    return step, check
-
-
-def microgrid_eager(case: Any) -> Built:
+def microgrid_step(task: Task) -> Callable[[Any, Any], Any]:
+    """Return the step as its user writes it, a function of a batch."""
     import microgrid as mg
 
-    task = Task(case)
-    model = mg.nn.MLP(task.sizes)
-    for parameter, value in zip(model.parameters(), _in_turn(task), strict=True):
-        parameter.data = value
+    model = microgrid_model(task)
     optimizer = mg.optim.SGD(model.parameters(), lr=LEARNING_RATE)
-    x, y = mg.tensor(task.x), mg.tensor(task.y)
     loss_of = mg.cross_entropy if task.classify else mg.mse_loss
 
-    def step() -> Any:
+    def step(x: Any, y: Any) -> Any:
         optimizer.zero_grad()
         loss = loss_of(model(x), y)
         loss.backward()
         optimizer.step()
         return loss
 
-    return _built(step)
+    return step
 
 
-def _in_turn(task: Task) -> list[Any]:
-    """Return weight, bias, weight, bias and so on."""
-    return [p for pair in zip(task.weights, task.biases, strict=True) for p in pair]
+def microgrid_model(task: Task) -> Any:
+    """Return the net with the task's weights."""
+    import microgrid as mg
+
+    model = mg.nn.MLP(task.sizes)
+    for parameter, value in zip(model.parameters(), task.in_turn(), strict=True):
+        parameter.data = value
+    return model
 
 
-def torch_eager(case: Any, compiled: bool = False) -> Built:
-    import torch
-    from torch.nn import functional
+def microgrid_eager(case: Any) -> Built:
+    import microgrid as mg
 
     task = Task(case)
+    step = microgrid_step(task)
+    x, y = mg.tensor(task.x), mg.tensor(task.y)
+    return built(lambda: step(x, y))
+
+
+def microgrid_compiled(case: Any, without: Iterable[str] = ()) -> Built:
+    import microgrid as mg
+
+    task = Task(case)
+    step = mg.compile(microgrid_step(task), without=without)
+    return built(lambda: step(task.x, task.y))
+
+
+def torch_model(task: Task) -> Any:
+    """Return the net with the task's weights."""
+    import torch
+
     layers: list[Any] = []
     for w, b in zip(task.weights, task.biases, strict=True):
         linear = torch.nn.Linear(*w.shape)
@@ -86,7 +71,15 @@ def torch_eager(case: Any, compiled: bool = False) -> Built:
             linear.weight.copy_(torch.from_numpy(w.T))
             linear.bias.copy_(torch.from_numpy(b))
         layers += [linear, torch.nn.ReLU()]
-    model = torch.nn.Sequential(*layers[:-1])
+    return torch.nn.Sequential(*layers[:-1])
+
+
+def torch_eager(case: Any, compiled: bool = False) -> Built:
+    import torch
+    from torch.nn import functional
+
+    task = Task(case)
+    model = torch_model(task)
     optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE)
     x, y = torch.from_numpy(task.x), torch.from_numpy(task.y)
     loss_of = functional.cross_entropy if task.classify else functional.mse_loss
@@ -104,11 +97,20 @@ def torch_eager(case: Any, compiled: bool = False) -> Built:
         optimizer.step()
         return loss
 
-    return _built(step, torch.Tensor.item)
+    return built(step, torch.Tensor.item)
 
 
 def torch_compile(case: Any) -> Built:
     return torch_eager(case, compiled=True)
+
+
+def jax_forward(params: Any, x: Any) -> Any:
+    """Return the net's results for a batch."""
+    import jax
+
+    for w, b in params[:-1]:
+        x = jax.nn.relu(x @ w + b)
+    return x @ params[-1][0] + params[-1][1]
 
 
 def jax_jit(case: Any) -> Built:
@@ -122,9 +124,7 @@ def jax_jit(case: Any) -> Built:
     ]
 
     def loss_of(params: Any, x: Any, y: Any) -> Any:
-        for w, b in params[:-1]:
-            x = jax.nn.relu(x @ w + b)
-        out = x @ params[-1][0] + params[-1][1]
+        out = jax_forward(params, x)
         if not task.classify:
             return jnp.mean((out - y) ** 2)
         return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(out), y[:, None], axis=1))
@@ -140,7 +140,7 @@ def jax_jit(case: Any) -> Built:
         params, loss = update(params, x, y)
         return loss.block_until_ready()
 
-    return _built(step)
+    return built(step)
 
 
 def mygrad_step(case: Any) -> Built:
@@ -150,7 +150,7 @@ def mygrad_step(case: Any) -> Built:
 
     mygrad.turn_memory_guarding_off()  # its own advice for speed
     task = Task(case)
-    params = [mygrad.tensor(p) for p in _in_turn(task)]
+    params = [mygrad.tensor(p) for p in task.in_turn()]
 
     def step() -> Any:
         out = task.x
@@ -166,7 +166,7 @@ def mygrad_step(case: Any) -> Built:
             p.data -= LEARNING_RATE * p.grad  # the next use of p forgets p.grad
         return loss
 
-    return _built(step)
+    return built(step)
 
 
 def autograd_step(case: Any) -> Built:
@@ -197,33 +197,42 @@ def autograd_step(case: Any) -> Built:
             b -= LEARNING_RATE * gb
         return loss
 
-    return _built(step)
+    return built(step)
+
+
+def sklearn_model(task: Task, batch_size: int | None = None) -> Any:
+    """Return the net with the task's weights, and so far trained on nothing."""
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+    kind = MLPClassifier if task.classify else MLPRegressor
+    # It minimises half the squared error, so twice the rate gives the steps of the others.
+    rate = LEARNING_RATE if task.classify else 2 * LEARNING_RATE
+    model = kind(
+        hidden_layer_sizes=task.sizes[1:-1], solver="sgd", learning_rate_init=rate,
+        momentum=0.0, nesterovs_momentum=False, alpha=0.0, batch_size=batch_size or task.batch,
+        shuffle=False,
+    )  # fmt: skip
+    # The first call makes the arrays, which then take the weights that all peers start from.
+    if task.classify:
+        model.partial_fit(task.x, task.y, classes=range(10))
+    else:
+        model.partial_fit(task.x, task.y.ravel())
+    values = task.weights + task.biases
+    for own, value in zip(model.coefs_ + model.intercepts_, values, strict=True):
+        own[...] = value
+    return model
 
 
 def sklearn_step(case: Any) -> Built:
-    from sklearn.neural_network import MLPClassifier, MLPRegressor
-
     task = Task(case)
-    kind = MLPClassifier if task.classify else MLPRegressor
-    # It minimises half the squared error, so twice the rate gives the steps of the others.
-    half = 1 if task.classify else 2
-    model = kind(
-        hidden_layer_sizes=task.sizes[1:-1], solver="sgd", learning_rate_init=half * LEARNING_RATE,
-        momentum=0.0, nesterovs_momentum=False, alpha=0.0, batch_size=task.batch, shuffle=False,
-    )  # fmt: skip
-    y = task.y if task.classify else task.y.ravel()
-    # The first call makes the arrays, which then take the weights that all peers start from.
-    model.partial_fit(task.x, y, **({"classes": range(10)} if task.classify else {}))
-    for own, value in zip(
-        model.coefs_ + model.intercepts_, task.weights + task.biases, strict=True
-    ):
-        own[...] = value
+    model = sklearn_model(task)
+    y, scale = (task.y, 1) if task.classify else (task.y.ravel(), 2)
 
     def step() -> Any:
         model.partial_fit(task.x, y)
-        return half * model.loss_
+        return scale * model.loss_
 
-    return _built(step)
+    return built(step)
 
 
 def micrograd_step(case: Any) -> Built | None:
@@ -248,76 +257,47 @@ def micrograd_step(case: Any) -> Built | None:
             p.data -= LEARNING_RATE * p.grad
         return loss.data
 
-    return _built(step)
+    return built(step)
 
 
-def numpy_by_hand(case: Any) -> Built:
+def pytensor_numba(case: Any) -> Built:
+    import pytensor
+    import pytensor.tensor as pt
+
+    # Nothing is left over from an earlier run, so that the time of compiling is the true one.
+    pytensor.config.numba__cache = False
     task = Task(case)
-    weights, biases, rows = task.weights, task.biases, np.arange(task.batch)
-
-    def step() -> Any:
-        inputs = [task.x]
-        for w, b in zip(weights[:-1], biases[:-1], strict=True):
-            z = inputs[-1] @ w
-            z += b
-            inputs.append(np.maximum(z, 0, out=z))
-        out = inputs[-1] @ weights[-1] + biases[-1]
-        if task.classify:
-            out -= out.max(axis=1, keepdims=True)
-            g = np.exp(out)
-            total = g.sum(axis=1, keepdims=True)
-            loss = (np.log(total[:, 0]) - out[rows, task.y]).mean()
-            g /= total
-            g[rows, task.y] -= 1
-            g /= task.batch
-        else:
-            out -= task.y
-            loss = np.square(out).mean()
-            g = out * (2 / out.size)
-        for i in reversed(range(len(weights))):
-            gw, gb = inputs[i].T @ g, g.sum(axis=0)
-            if i:
-                g = g @ weights[i].T
-                g *= inputs[i] > 0
-            gw *= LEARNING_RATE
-            gb *= LEARNING_RATE
-            weights[i] -= gw
-            biases[i] -= gb
-        return loss
-
-    return _built(step)
-
-
-def matrix_products(case: Any) -> Built:
-    """The products of the step alone, into existing arrays: the floor for all who use this BLAS."""
-    task = Task(case)
-    calls: list[tuple[Any, Any, Any]] = []
-    inputs = [task.x]
-    for w in task.weights:
-        calls.append((inputs[-1], w, np.empty((task.batch, w.shape[1]), np.float32)))
-        inputs.append(calls[-1][-1])
-    for i in reversed(range(len(task.weights))):
-        w, g = task.weights[i], np.ones_like(inputs[i + 1])
-        calls.append((inputs[i].T, g, np.empty_like(w)))
-        if i:
-            calls.append((g, w.T, np.empty_like(inputs[i])))
-
-    def step() -> None:
-        for a, b, out in calls:
-            np.matmul(a, b, out)
-
-    return step, lambda: float("nan")
+    x = pt.matrix(dtype="float32")
+    y = pt.vector(dtype="int64") if task.classify else pt.matrix(dtype="float32")
+    params = [pytensor.shared(p, borrow=True) for p in task.in_turn()]
+    out = x
+    for i in range(0, len(params), 2):
+        out = out @ params[i] + params[i + 1]
+        if i + 2 < len(params):
+            out = pt.maximum(out, 0)
+    if task.classify:
+        loss = -pt.special.log_softmax(out, axis=1)[pt.arange(y.shape[0]), y].mean()
+    else:
+        loss = ((out - y) ** 2).mean()
+    rate = np.float32(LEARNING_RATE)  # a Python float would make float64 of all
+    updates = [(p, p - rate * g) for p, g in zip(params, pytensor.grad(loss, params), strict=True)]
+    update = pytensor.function([x, y], loss, updates=updates, mode="NUMBA")
+    update.trust_input = True  # its own advice for speed
+    return built(lambda: update(task.x, task.y))
 
 
 PEERS: dict[str, tuple[str, Callable[[Any], Built | None]]] = {
-    "microgrid": ("microgrid", microgrid_eager),
+    "microgrid": ("microgrid", microgrid_compiled),
+    "microgrid eager": ("microgrid", microgrid_eager),
     "torch": ("torch", torch_eager),
     "torch.compile": ("torch", torch_compile),
     "jax": ("jax", jax_jit),
+    "pytensor": ("pytensor", pytensor_numba),
     "mygrad": ("mygrad", mygrad_step),
     "autograd": ("autograd", autograd_step),
     "sklearn": ("sklearn", sklearn_step),
     "micrograd": ("micrograd", micrograd_step),
-    "numpy": ("numpy", numpy_by_hand),
-    "products": ("numpy", matrix_products),
+    "numpy": ("numpy", numpy_peers.by_hand),
+    "numpy planned": ("numpy", numpy_peers.planned),
+    "products": ("numpy", numpy_peers.products),
 }

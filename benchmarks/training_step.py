@@ -3,7 +3,8 @@
     python benchmarks/training_step.py --json step.json --chart step.png
 
 Every peer has a process of its own and the peers take turns. The table gives the median time of a
-step, and in brackets the peer's time over microgrid's: above 1, microgrid is faster.
+step, and in brackets the peer's time over that of microgrid's compiled step: above 1, microgrid is
+faster. A second table compares the two that run eagerly, a third one the time of compiling.
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ import argparse
 
 import harness
 import report
-from training_peers import CHECKED_STEPS, PEERS
+from training_peers import PEERS
+from training_task import CHECKED_STEPS
 
 # As net:batch, from a toy to the point where the matrix products are everything.
 NETS = (
     "2-16-16-1:100", "64-32-10:1", "64-32-10:32", "784-128-10:64", "784-512-512-10:128",
     "1024-1024-1024-1024-10:256",
 )  # fmt: skip
+
+EAGER = ["microgrid eager", "torch"]
+COMPILING = ("microgrid", "torch.compile", "jax", "pytensor")
 
 
 def read_net(text: str) -> str:
@@ -49,34 +54,41 @@ def main(arguments: list[str] | None = None) -> None:
     parser = harness.options(__doc__, PEERS, seconds=0.2, threads=2, leave_out=["torch.compile"])
     parser.add_argument("--nets", nargs="+", type=read_net, default=list(NETS), help="sizes:batch")
     settings = parser.parse_args(arguments)
-    cases = [case_of(net) for net in settings.nets]
+    cases = {net.replace(":", ", "): case_of(net) for net in settings.nets}
     rows, about = harness.interleave("training_peers", cases, settings)
-    for row in rows:
-        row["net"] = "{}:{}".format("-".join(map(str, row["case"][0])), row["case"][1])
-    figure = "best" if settings.best else "median"
-    times = {(row["net"], row["peer"]): row[figure] for row in rows}
-    print(table(settings, times))
-    print("\nMicroseconds a step, and in brackets how many times microgrid's that is.")
-    print(report.machine_line(), report.threads_line(settings.threads, about))
-    print(report.agreement(rows, f"the losses after {CHECKED_STEPS} steps"))
-    print(report.steadiness(rows))
+    times = report.times_of(rows, settings.best)
+    ready = report.times_of(rows, settings.best, "ready")
+    print(tables(settings.peers, list(cases), times, ready))
+    print(report.notes(settings, rows, about, f"the losses after {CHECKED_STEPS} steps"))
     report.write_json(settings.json, settings, about=about, steps=rows)
-    series = {
-        peer: [report.scaled(times.get((net, peer)), 1e6) for net in settings.nets]
-        for peer in settings.peers
-    }
-    report.draw_bars(settings.chart, settings.nets, series, "microseconds a training step")
+    groups = dict(zip(settings.nets, cases, strict=True))
+    report.draw_times(settings.chart, groups, settings.peers, times, "microseconds a training step")
 
 
-def table(settings: argparse.Namespace, times: dict[tuple[str, str], float]) -> str:
-    def cell(net: str, peer: str) -> str:
-        return report.against(times.get((net, peer)), times.get((net, "microgrid")), 1e6)
-
-    peers = [peer for peer in settings.peers if any(p == peer for _, p in times)]
-    lines = [
-        [net.replace(":", ", "), *(cell(net, peer) for peer in peers)] for net in settings.nets
+def tables(
+    peers: list[str],
+    nets: list[str],
+    times: dict[tuple[str, str], float],
+    ready: dict[tuple[str, str], float],
+) -> str:
+    """Return the tables: all, the two that compile nothing, and how long the others compiled."""
+    head = "net, batch"
+    parts = [
+        report.comparison(head, nets, peers, times),
+        "\nMicroseconds a step, and in brackets how many times that of microgrid's compiled step.",
     ]
-    return report.markdown(["net, batch", *peers], lines)
+    if all((net, peer) in times for net in nets for peer in EAGER):
+        parts += [
+            "\nWithout compiling, in brackets how many times microgrid's eager step:\n",
+            report.comparison(head, nets, EAGER, times, "microgrid eager"),
+        ]
+    compiling = [peer for peer in peers if peer in COMPILING]
+    if any(peer in compiling for _, peer in ready):
+        parts += [
+            f"\nSeconds from nothing to the loss of step {CHECKED_STEPS}, not counted above:\n",
+            report.comparison(head, nets, compiling, ready, unit=1),
+        ]
+    return "\n".join([*parts, ""])
 
 
 if __name__ == "__main__":
