@@ -15,10 +15,10 @@ import numpy as np
 from numpy import ndarray
 
 from .arrays import Array, as_array, exact, into, native
-from .core import Op, Operand, Tensor, wrap
+from .core import Op, Operand, Tensor, as_operand, wrap
 from .errors import GraphError, ShapeError
 from .record import OPS, Domain
-from .recording import enable_grad, no_grad, watchers, watching
+from .recording import enable_grad, no_grad, sees_arrays, watchers, watching
 
 _serial = attrgetter("serial")
 
@@ -64,6 +64,8 @@ def backward(result: Tensor, gradient: Operand | None = None, retain_graph: bool
             grads[leaf] = _sum(leaf.grad, g)
     for leaf, total in grads.items():
         leaf.grad = total
+        if watchers:
+            _tell(leaf)
     if not retain_graph:
         for node in order:
             if node.op is not None:
@@ -154,14 +156,19 @@ def _sum(grad: Array, g: Array) -> Array:
     return np.asarray(grad + g, g.dtype)
 
 
+def _tell(leaf: Tensor) -> None:
+    observer = watching.get()
+    if observer is not None:
+        observer.hands_out(leaf)
+
+
 def _watched_sum(leaf: Tensor, g: Any) -> Array:
     """Return what `.grad` of the leaf is to be, of a gradient that may be a Tensor."""
     observer = watching.get()
-    if observer is not None:
-        observer.accumulates(leaf)
+    before = leaf.grad if observer is None else observer.accumulates(leaf)
     if isinstance(g, Tensor):
-        return (g if leaf.grad is None else OPS["add"](leaf.grad, g))._data
-    return g if leaf.grad is None else _sum(leaf.grad, g)
+        return (g if before is None else OPS["add"](before, g))._data
+    return g if before is None else _sum(before, g)
 
 
 def _ancestors(who: str, result: Tensor) -> list[Tensor]:
@@ -198,9 +205,9 @@ def _seed(who: str, y: Tensor, gradient: Operand | None) -> Any:
         one = exact(1) if y.dtype.hasobject else 1
         return np.full(y.shape, one, y.dtype) if y.ndim else np.array(one, y.dtype)
     seed: Any
-    if watchers and isinstance(gradient, Tensor):  # through an op, so that it is seen
-        with no_grad():
-            seed = gradient.astype(y.dtype)
+    if watchers and (isinstance(gradient, Tensor) or sees_arrays()):
+        with no_grad():  # through an op, so that it is seen
+            seed = as_operand(who, gradient).astype(y.dtype)
     else:
         seed = np.array(as_array(who, gradient), y.dtype)
     if seed.shape != y.shape:

@@ -90,10 +90,14 @@ class Watcher:
         if self._outer is not None:
             self._outer.forgotten(leaf)
 
-    def accumulates(self, leaf: Tensor) -> None:
-        """Take note that a gradient is about to be added to `.grad` of the leaf."""
+    def accumulates(self, leaf: Tensor) -> Any:
+        """Return `.grad` of the leaf, to which a gradient is about to be added."""
+        return leaf.grad if self._outer is None else self._outer.accumulates(leaf)
+
+    def hands_out(self, leaf: Tensor) -> None:
+        """Take note that `.grad` of the leaf was set."""
         if self._outer is not None:
-            self._outer.accumulates(leaf)
+            self._outer.hands_out(leaf)
 
     def rebinds(self, old: Tensor) -> None:
         """Take note that `old += x` or the like is about to make a new Tensor, or write to it."""

@@ -102,7 +102,15 @@ def already_side_by_side(arrays: Sequence[Array]) -> Array | None:
 
 def is_held_once(leaf: Tensor) -> bool:
     """Return whether nobody but the Tensor itself can see in which memory its values lie."""
-    return sys.getrefcount(leaf._data) <= _ALONE and leaf._data.flags.c_contiguous
+    alone = sys.getrefcount(leaf._data) <= _ALONE  # and views of it, which hold it, there are none
+    return alone and leaf._data.base is None and leaf._data.flags.c_contiguous
+
+
+def is_kept_once(arrays: dict[str, Array]) -> bool:
+    """Return whether nobody but this dict can see in which memory the arrays lie."""
+    return all(
+        sys.getrefcount(arrays[name]) <= _ALONE and arrays[name].base is None for name in arrays
+    )
 
 
 def _starts(shapes: Sequence[tuple[int, ...]], dtype: Any) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -52,12 +53,11 @@ class Source:
         self._counts[prefix] = number
         return f"{prefix}{number}" if number or prefix in self.names or len(prefix) == 1 else prefix
 
-    def compiled(self, name: str) -> Callable[..., Any]:
-        """Return the function of this name."""
+    def run(self) -> dict[str, Any]:
+        """Return what the names stand for when the lines have been run."""
         scope = dict(self.names)
         exec(compile("\n".join(self.lines), "<compiled by microgrid>", "exec"), scope)
-        found: Callable[..., Any] = scope[name]
-        return found
+        return scope
 
 
 class Emitter:
@@ -68,8 +68,15 @@ class Emitter:
     """
 
     def __init__(
-        self, plan: Plan, kinds: Sequence[type], guard: Guard, inline: bool = True
+        self,
+        plan: Plan,
+        kinds: Sequence[type],
+        guard: Guard,
+        inline: bool = True,
+        copies: bool = False,
     ) -> None:
+        self.copies = copies
+        self.held: list[int] = []
         self.plan, self.kinds, self.guard, self.inline = plan, kinds, guard, inline
         self.recording = is_recording.get()
         self.scratch = Pool()
@@ -106,9 +113,23 @@ class Emitter:
         else:
             write(f"    return {self.source.name(build, 'build')}([{', '.join(results)}])")
         # Last, as lines may have added conditions of theirs.
-        checks = [f"    if not ({some}):\n        return MISS" for some in self._conditions()]
-        self.source.lines[:0] = [f"def replay({', '.join(self.arguments)}):", *checks]
-        return self.source.compiled("replay")
+        checks = [
+            f"        if not ({some}):\n            return MISS" for some in self._conditions()
+        ]
+        self.source.lines[:0] = [
+            f"def replay({', '.join(self.arguments)}):",
+            "    try:",
+            *checks,
+            "    except (LookupError, AttributeError, ValueError):",
+            "        return MISS",
+        ]
+        counts = [f"    return [{', '.join(self._counts())}]"]
+        self.source.lines += ["", "def holders():", *counts]
+        scope = self.source.run()
+        self.holders: Callable[[], list[int]] = scope["holders"]
+        self.held += self.holders()
+        replay: Callable[..., Any] = scope["replay"]
+        return replay
 
     # --- what must hold --------------------------------------------------------------------------
 
@@ -134,10 +155,31 @@ class Emitter:
             parts.append(f"{name(value.source, 'p')}.grad is not None")
         if self.guard.counted:
             parts.append(f"{name(changes, 'changes')}[0] == {name(self.guard.seen, 'seen')}[0]")
+        held = name(self.held, "held")
+        parts += [f"{count} <= {held}[{i}]" for i, count in enumerate(self._counts())]
         for expression, things in (*self.guard.conditions, *self.plan.conditions):
             parts.append(expression.format(*(name(thing, "k") for thing in things)))
         whole = [parts[i : i + 50] for i in range(0, len(parts), 50)]  # Python nests no deeper
         return [" and ".join(some) for some in whole]
+
+    def _counts(self) -> list[str]:
+        """Return expressions for how many hold the gradients that the last replay left behind."""
+        if self.copies:
+            return []
+        name, count = self.source.name, self.source.name(sys.getrefcount, "holders_of")
+        homes = {
+            leaf: self.plan.homes[leaf]
+            for leaf, value in self.plan.program.gradients.items()
+            if value is not None and self.plan.arrays.get(value) is self.plan.homes.get(leaf)
+        }
+        owners = {id(home.base): home.base for home in homes.values()}
+        return [
+            *(f"{count}({name(owner, 'memory')})" for owner in owners.values()),
+            *(
+                f"{count}({name(home, 'v')}) - ({name(leaf, 'p')}.grad is {name(home, 'v')})"
+                for leaf, home in homes.items()
+            ),
+        ]
 
     def _entry_gradients(self) -> list[Value]:
         found: dict[Value, None] = {}
@@ -270,7 +312,7 @@ class Emitter:
 
     def _gradient(self, leaf: Tensor, value: Value) -> str:
         home = self.plan.homes.get(leaf)
-        if home is not None and self.plan.arrays.get(value) is home:
+        if home is not None and self.plan.arrays.get(value) is home and not self.copies:
             return self.source.name(home, "v")
         return f"{self._name(value)}.copy()"
 

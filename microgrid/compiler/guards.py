@@ -39,6 +39,7 @@ class Guard:
             `seen` when all held.
         arrays: the ids of the arrays that were met.
         generators: of random numbers, that were met.
+        tensors: that were met.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -48,6 +49,7 @@ class Guard:
         self.seen = [changes[0]]
         self.arrays: set[int] = set()
         self.generators: list[np.random.Generator] = []
+        self.tensors: list[Tensor] = []
         self._held: list[Any] = []  # so that ids stay theirs
         self._known: set[int] = set()
         self._look_at(function, getattr(function, "__name__", "step"))
@@ -128,6 +130,7 @@ class Guard:
 
     def _look_at_tensor(self, value: Tensor, name: str) -> None:
         self.arrays.add(id(value._data))
+        self.tensors.append(value)
         wanted = f"{{0}}._requires_grad is {value._requires_grad}"
         self._note(f"{name}.requires_grad", wanted, value, counted=True)
 
@@ -157,7 +160,8 @@ class Guard:
         guarded = getattr(type(value), "guarded", None)
         if guarded is not None:  # of an optimiser, whose settings are live
             for place, expression, things, inner in guarded(value):
-                self._note(f"{name}.{place}", expression, *things)
+                if expression:
+                    self._note(f"{name}.{place}", expression, *things)
                 self._look_at(inner, f"{name}.{place}")
             return
         counted = is_module(value)  # whose attributes cannot be set without being counted

@@ -14,6 +14,7 @@ from .arena import (
     Pool,
     already_side_by_side,
     is_held_once,
+    is_kept_once,
     side_by_side,
 )
 from .program import Call, Copy, Line, Program, Update, Value, Write
@@ -121,7 +122,7 @@ def _flat_groups(update: Update, homes: dict[Tensor, Array]) -> list[FlatUpdate]
     for group, leaves in everything:
         data = _moved([p._data for p in leaves])
         if data is None:
-            if not all(map(is_held_once, leaves)):
+            if not all(map(is_held_once, leaves)) or not _slots_can_move(optimizer, leaves):
                 return None
             data, parts = side_by_side([p.shape for p in leaves], leaves[0].dtype)
             for p, part in zip(leaves, parts, strict=True):
@@ -159,6 +160,10 @@ def _fits(p: Tensor, optimizer: Any, first: Tensor) -> bool:
 
 def _moved(arrays: list[Array]) -> Array | None:
     return already_side_by_side(arrays)
+
+
+def _slots_can_move(optimizer: Any, leaves: list[Tensor]) -> bool:
+    return all(is_kept_once(optimizer.state.get(p, {})) for p in leaves)
 
 
 def _slot(optimizer: Any, leaves: list[Tensor], name: str) -> Array:

@@ -52,6 +52,7 @@ class Compiled:
         self.backend = backend
         self.without = frozenset(without)
         self.traces = 0
+        self._copies = False  # whether gradients are handed out as copies
         self.before_trace: Callable[[], None] | None = None
         self._programs: dict[Any, list[Replay]] = {}
         self._last: Replay | None = None
@@ -72,7 +73,7 @@ class Compiled:
         """Return the function bound to an object, whose program is its own."""
         if instance is None:
             return self
-        kept = instance.__dict__.setdefault("_compiled_steps", {})
+        kept = instance.__dict__.setdefault("_compiled_steps", _Bound())
         if self not in kept:
             bound = self.function.__get__(instance, owner)
             kept[self] = Compiled(bound, self.backend, self.without)
@@ -118,6 +119,10 @@ class Compiled:
         for replay in unconfirmed:
             if replay.guard.changed() is None:
                 return self._confirm(replay, call)
+        if any(replay.is_held() for replay in known):
+            # Somebody keeps a gradient that the next replay would write over.
+            self._copies = True
+            known.clear()
         self._note_change(known)
         return self._trace(call, known)
 
@@ -144,7 +149,7 @@ class Compiled:
     def _trace(self, call: CallOf, known: list[Replay]) -> Any:
         result, program, guard, outputs = self._run_traced(call)
         self.traces += 1
-        replay = Replay(program, guard, call, outputs, self.without)
+        replay = Replay(program, guard, call, outputs, self.without, self._copies)
         known.append(replay)
         if replay.confirmed:
             self._last = replay
@@ -164,7 +169,7 @@ class Compiled:
         for option in call.fixed:
             guard.look_at(option, "an option")
         chance = Chance(guard.generators)
-        with Tracer(guard.arrays) as tracer:
+        with Tracer(guard.arrays, guard.tensors) as tracer:
             args, kwargs = call.with_stand_ins(tracer)
             result = self.function(*args, **kwargs)
             outputs = Structure(result)
@@ -219,6 +224,13 @@ class Compiled:
         return f"<compiled {name}: {self.traces} traces>"
 
 
+class _Bound(dict[Any, Any]):
+    """The compiled methods of an object, which a copy of it makes anew."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Bound, ()
+
+
 class Replay:
     """One program, ready to be run.
 
@@ -229,7 +241,13 @@ class Replay:
     """
 
     def __init__(
-        self, program: Program, guard: Guard, call: CallOf, outputs: Structure, without: Any
+        self,
+        program: Program,
+        guard: Guard,
+        call: CallOf,
+        outputs: Structure,
+        without: Any,
+        copies: bool,
     ) -> None:
         self.guard = guard
         self.is_flat, self.count = call.is_flat, len(call.leaves)
@@ -239,12 +257,18 @@ class Replay:
         self.plan: Plan = plan(program, flat="flat" not in without, reuse="reuse" not in without)
         self.confirmed = not program.fresh
         alone = isinstance(outputs.tree, (Tensor, ndarray))
-        emitter = Emitter(self.plan, call.kinds, guard, inline="inline" not in without)
+        emitter = Emitter(self.plan, call.kinds, guard, "inline" not in without, copies)
         run = emitter.emit(None if alone else _builder(outputs))
         self.source = emitter.source
         self.bare: Callable[..., Any] = run
         self.run: Callable[..., Any] = quiet(run)
         self._fresh = program.fresh
+        self._emitter = emitter
+
+    def is_held(self) -> bool:
+        """Return whether somebody holds a gradient that the last replay left behind."""
+        now = self._emitter.holders()
+        return any(a > b for a, b in zip(now, self._emitter.held, strict=True))
 
     def confirm(self, again: Program) -> None:
         """Raise unless what was made during the trace is the same in the second one."""

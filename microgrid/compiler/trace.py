@@ -16,6 +16,7 @@ from ..core import ArrayInTrace, Op, Tensor, next_serial, wrap
 from ..errors import TraceError
 from ..places import Place, place_of_call
 from ..recording import Watcher, enable_grad, no_grad
+from .handed_out import HandedOut
 from .program import Call, Forget, Line, Program, Update, Value, Write, value_like
 
 READING = (
@@ -34,8 +35,9 @@ class Tracer(Watcher):
     keeps_views = False
     sees_arrays = True
 
-    def __init__(self, known: Collection[int] = ()) -> None:
+    def __init__(self, known: Collection[int] = (), leaves: Collection[Tensor] = ()) -> None:
         super().__init__()
+        self._leaves = leaves
         self.lines: list[Line] = []
         self.arguments: list[Value] = []
         self._start = next_serial()
@@ -54,10 +56,12 @@ class Tracer(Watcher):
     def __enter__(self) -> Tracer:
         super().__enter__()
         self._carrier = carrier.set(self._carry)
+        self._handed_out = HandedOut(self._leaves)
         return self
 
     def __exit__(self, *exception: object) -> None:
         super().__exit__(*exception)
+        self._handed_out.uncover()
         if self._carrier is not None:
             carrier.reset(self._carrier)
 
@@ -173,7 +177,8 @@ class Tracer(Watcher):
         for node, g in grads.items():
             if not isinstance(g, Tensor):
                 grads[node] = wrap(g)
-                self._note(g, value_like(g, "constant", g))
+                if id(g) not in self._values:  # the 1 that a backward pass begins with
+                    self._note(g, value_like(g, "constant", g))
         outer, views = carrier.set(None), self.keeps_views
         self.keeps_views = True  # as in a backward pass on arrays
         try:
@@ -209,15 +214,23 @@ class Tracer(Watcher):
         self._gradients[leaf] = None
         self.lines.append(Forget(leaf))
 
-    def accumulates(self, leaf: Tensor) -> None:
-        """Note what `.grad` of the leaf was, if the step found it so."""
-        if leaf.grad is None:
-            if leaf not in self._zeroed:
+    def accumulates(self, leaf: Tensor) -> Any:
+        """Return what `.grad` of the leaf is; note it if the step found it so."""
+        before = self._handed_out.before.get(leaf)
+        now = self._handed_out.plain(leaf)
+        if now is None:
+            # Without a gradient before, nobody can tell whether the step has relied on that.
+            if leaf not in self._zeroed and before is None:
                 self._entry[leaf] = None
-        elif id(leaf.grad) not in self._values:
-            self._note(leaf.grad, value_like(leaf.grad, "gradient", leaf))
+        elif now is before and now is not None and id(now) not in self._values:
+            self._note(now, value_like(now, "gradient", leaf))
         self._zeroed.add(leaf)
         self._gradients[leaf] = None
+        return now
+
+    def hands_out(self, leaf: Tensor) -> None:
+        """Keep NumPy from computing with a gradient."""
+        self._handed_out.cover(leaf)
 
     def wrote(self, leaf: Tensor, value: Any) -> None:
         """Write down that the leaf was written to."""
@@ -234,10 +247,16 @@ class Tracer(Watcher):
             self.value_of(leaf._data, leaf)
         gradients = {leaf: self._gradient_of(leaf) for leaf in leaves if leaf in self._gradients}
         self.lines.append(Update(action, optimizer, gradients, place_of_call()))
-        action()
+        covered = self._handed_out.uncover()
+        try:
+            action()
+        finally:
+            for leaf in covered:
+                self._handed_out.cover(leaf)
 
     def _gradient_of(self, leaf: Tensor) -> Value | None:
-        return None if leaf.grad is None else self.value_of(leaf.grad)
+        gradient = self._handed_out.plain(leaf)
+        return None if gradient is None else self.value_of(gradient)
 
 
 def _is_array(given: Any) -> bool:

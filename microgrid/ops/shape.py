@@ -192,7 +192,8 @@ def reshape(x: Operand, *shape: Any) -> Tensor:
         )
     data = t._data if isinstance(t, Tensor) else t
     # A reshape that had to copy would not be a view: the copy is an op of its own.
-    return _reshape(t if data.flags.c_contiguous else copy(t), shape=wanted)
+    fits = data.flags.c_contiguous or np.may_share_memory(data.reshape(wanted), data)
+    return _reshape(t if fits else copy(t), shape=wanted)
 
 
 def transpose(x: Operand, *axes: Any) -> Tensor:

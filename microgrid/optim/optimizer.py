@@ -205,6 +205,8 @@ class Optimizer:
             members = group["params"]
             yield "params", "{0}['params'] is {1}", (group, members), None
             yield "params", f"len({{0}}) == {len(members)}", (members,), None
+            for p in members:
+                yield "params", "", (), p
         yield "state", "{0}.state is {1}", (self, self.state), None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -223,6 +225,7 @@ class Optimizer:
             "state": {
                 numbers[id(p)]: {name: array.copy() for name, array in slots.items()}
                 for p, slots in self.state.items()
+                if id(p) in numbers
             },
             "param_groups": [
                 {**group, "params": [numbers[id(p)] for p in group["params"]]}
