@@ -57,14 +57,14 @@ def check_program(program: Program, seed: int, **options: Any) -> None:
     assert twins.compiled.traces == 1
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
-@given(program=programs(), seed=seeds)
+@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@given(program=programs(max_calls=16), seed=seeds)
 def test_programs_compiled_are_programs(program: Program, seed: int) -> None:
     check_program(program, seed)
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
-@given(program=programs(dtype=np.float32, max_calls=12), seed=seeds)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@given(program=programs(dtype=np.float32, max_calls=16), seed=seeds)
 def test_programs_in_single_precision_compiled_are_programs(program: Program, seed: int) -> None:
     check_program(program, seed)
 

@@ -188,6 +188,39 @@ def test_compiled_training_is_eager_training(
     assert twins.compiled.traces <= 2
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("activation", [*nn.activations.NAMED, None])
+@pytest.mark.parametrize(("loss", "batch"), [("mse", 33), ("cross entropy", 65), ("l1", 1)])
+def test_compiled_training_of_wide_layers_is_eager_training(
+    activation: Any, loss: str, batch: int, dtype: str
+) -> None:
+    # Wide enough for the loops of wide registers, with a rest.
+    def build() -> Any:
+        model = nn.MLP([70, 129, 50, CLASSES], activation, rng=0, dtype=dtype)
+        if activation in ("crelu", "maxout"):
+            model = nn.Sequential(
+                nn.Dense(70, 129, activation, rng=0, dtype=dtype),
+                nn.Dense(258, CLASSES, rng=0, dtype=dtype),
+            )
+        optimizer = mg.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=0.01)
+
+        def step(x: Any, y: Any) -> Any:
+            optimizer.zero_grad()
+            value = LOSSES[loss][0](model(x), y)
+            value.backward()
+            optimizer.step()
+            return value
+
+        return step, lambda: [[p.data, p.grad] for p in model.parameters()]
+
+    twins = Twins(build)
+    rng = np.random.default_rng(1)
+    for _ in range(4):
+        y = rng.integers(0, CLASSES, batch)
+        targets = y if loss == "cross entropy" else rng.normal(size=(batch, CLASSES)).astype(dtype)
+        twins.call(rng.normal(size=(batch, 70)).astype(dtype), targets)
+
+
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("left_out", ["flat", "reuse", "inline"])
 def test_training_compiled_without_a_pass_is_eager_training(setting: str, left_out: str) -> None:
