@@ -40,7 +40,8 @@ def compute(s: State, i: int, j: int) -> None:
     a, b = s.value(i), s.value(j)
     kinds: list[Callable[[], Any]] = [
         lambda: a + b, lambda: a * b, lambda: a - 2 * b, lambda: mg.tanh(a),
-        lambda: mg.maximum(a, b), lambda: mg.matmul(a, b.T), lambda: a[::-1], lambda: a.T.T, lambda: a * 1,
+        lambda: mg.maximum(a, b), lambda: mg.matmul(a, b.T), lambda: a[::-1], lambda: a.T.T,
+        lambda: a * 1,
         lambda: mg.sum(a, axis=0) + b, lambda: mg.softmax(a, axis=-1), lambda: mg.relu(b),
     ]  # fmt: skip
     y = kinds[(i + 5 * j) % len(kinds)]()
