@@ -28,7 +28,14 @@ class State:
         self.leaves = [mg.tensor(v, requires_grad=True) for v in values]
         self.optimizer = mg.optim.SGD(self.leaves[:2], lr=0.1, momentum=0.5)
         self.constant = mg.tensor(values[0] * 3)
-        self.made: list[Any] = []
+
+
+class Run:
+    """One call of a random step: the state, and what was made so far."""
+
+    def __init__(self, state: State, x: Any) -> None:
+        self.leaves, self.optimizer, self.constant = state.leaves, state.optimizer, state.constant
+        self.made = [x.detach()]  # both sides are given the same, which is not to be written to
 
     def value(self, i: int) -> Any:
         """Return one of the leaves, or of what was made."""
@@ -36,7 +43,7 @@ class State:
         return everything[i % len(everything)]
 
 
-def compute(s: State, i: int, j: int) -> None:
+def compute(s: Run, i: int, j: int) -> None:
     a, b = s.value(i), s.value(j)
     kinds: list[Callable[[], Any]] = [
         lambda: a + b, lambda: a * b, lambda: a - 2 * b, lambda: mg.tanh(a),
@@ -48,61 +55,61 @@ def compute(s: State, i: int, j: int) -> None:
     s.made.append(y if y.shape == SHAPE else y.sum() * b)
 
 
-def compute_without_graph(s: State, i: int, j: int) -> None:
+def compute_without_graph(s: Run, i: int, j: int) -> None:
     with mg.no_grad():
         compute(s, i, j)
 
 
-def detach(s: State, i: int, j: int) -> None:
+def detach(s: Run, i: int, j: int) -> None:
     s.made.append(s.value(i).detach())
 
 
-def write(s: State, i: int, j: int) -> None:
+def write(s: Run, i: int, j: int) -> None:
     mg.assign(s.leaves[i % LEAVES], mg.tanh(s.value(j)).detach())
 
 
-def write_a_leaf(s: State, i: int, j: int) -> None:
+def write_a_leaf(s: Run, i: int, j: int) -> None:
     mg.assign(s.leaves[i % LEAVES], s.leaves[j % LEAVES])
 
 
-def add_in_place(s: State, i: int, j: int) -> None:
+def add_in_place(s: Run, i: int, j: int) -> None:
     with mg.no_grad():
         leaf = s.leaves[i % LEAVES]
         leaf += 0.5 * mg.tanh(s.value(j))
 
 
-def write_what_was_made(s: State, i: int, j: int) -> None:
+def write_what_was_made(s: Run, i: int, j: int) -> None:
     if s.made and s.made[i % len(s.made)].is_leaf:
         mg.assign(s.made[i % len(s.made)], s.leaves[j % LEAVES] * 2)
 
 
-def backward(s: State, i: int, j: int) -> None:
+def backward(s: Run, i: int, j: int) -> None:
     mg.mean(mg.tanh(s.value(i)) * s.value(j)).backward(retain_graph=True)
 
 
-def backward_with_a_gradient(s: State, i: int, j: int) -> None:
+def backward_with_a_gradient(s: Run, i: int, j: int) -> None:
     s.value(i).backward(s.value(j).detach(), retain_graph=True)
 
 
-def gradients(s: State, i: int, j: int) -> None:
+def gradients(s: Run, i: int, j: int) -> None:
     y = mg.sum(s.value(i) * s.value(i))
     if y.requires_grad:
         s.made.append(mg.gradients(y, s.leaves[j % LEAVES], create_graph=bool(i % 2)))
 
 
-def zero(s: State, i: int, j: int) -> None:
+def zero(s: Run, i: int, j: int) -> None:
     s.leaves[i % LEAVES].zero_grad()
 
 
-def set_none(s: State, i: int, j: int) -> None:
+def set_none(s: Run, i: int, j: int) -> None:
     s.leaves[i % LEAVES].grad = None
 
 
-def zero_all(s: State, i: int, j: int) -> None:
+def zero_all(s: Run, i: int, j: int) -> None:
     s.optimizer.zero_grad()
 
 
-def update(s: State, i: int, j: int) -> None:
+def update(s: Run, i: int, j: int) -> None:
     s.optimizer.step()
 
 
@@ -122,11 +129,10 @@ def sequence(actions: Any) -> Callable[[], Any]:
         s = State()
 
         def step(x: Any) -> Any:
-            s.made = [x.detach()]  # both sides are given the same
+            run = Run(s, x)
             for action, i, j in actions:
-                action(s, i, j)
-            made, s.made = s.made, []
-            return [*made, *s.leaves]
+                action(run, i, j)
+            return [*run.made, *s.leaves]
 
         def seen() -> Any:
             return [[p.data, p.grad] for p in s.leaves], s.optimizer.state_dict()
