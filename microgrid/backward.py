@@ -260,6 +260,8 @@ def _propagate(
             data = x._data
             if gx.shape != data.shape:
                 gx = _unbroadcast(op, gx, data.shape)
+                if not record and type(gx) is not ndarray:  # one number, a Fraction perhaps
+                    gx = np.asarray(gx)
             if gx.dtype is not data.dtype and gx.dtype != data.dtype:
                 gx = gx.astype(data.dtype)
             known = grads.get(x)

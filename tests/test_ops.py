@@ -57,6 +57,9 @@ def slopes_compared(op: mg.Op, check: Callable[[mg.Op, Any], int], examples: int
 @every_op
 def test_rules_agree_with_finite_differences(name: str) -> None:
     op = mg.OPS[name]
+    if op.part:  # of an op that has the rules
+        assert not op.has_gradient
+        return
     assert slopes_compared(op, check_gradient, 15) or not op.has_gradient
 
 

@@ -8,6 +8,7 @@ import os
 import sys
 import sysconfig
 import types
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -37,7 +38,7 @@ class Guard:
             changed. `names` tells what each is about.
         counted: those that need only be looked at when `changes` has gone on, whose number was
             `seen` when all held.
-        arrays: the ids of the arrays that were met.
+        arrays: the ids of the arrays that were met; `of_data` has those that are in no Tensor.
         generators: of random numbers, that were met.
         tensors: that were met.
     """
@@ -48,6 +49,7 @@ class Guard:
         self.counted: list[tuple[str, Condition]] = []
         self.seen = [changes[0]]
         self.arrays: set[int] = set()
+        self.of_data: list[Any] = []
         self.generators: list[np.random.Generator] = []
         self.tensors: list[Tensor] = []
         self._held: list[Any] = []  # so that ids stay theirs
@@ -113,20 +115,24 @@ class Guard:
 
     def _ways(self) -> dict[Any, Callable[[Any, str], None]]:
         return {
-            np.ndarray: lambda value, name: self.arrays.add(id(value)),
+            np.ndarray: self._look_at_array,
             Tensor: self._look_at_tensor,
             np.random.Generator: lambda value, name: self.generators.append(value),
             (types.MethodType, functools.partial): self._look_at_bound,
             (staticmethod, classmethod): lambda value, name: self._look_at(value.__func__, name),
             property: lambda value, name: self._look_at(value.fget, name),
             types.FunctionType: self._look_at_function,
-            (list, tuple): self._look_at_list,
+            (list, tuple, deque): self._look_at_list,
             dict: self._look_at_dict,
             (set, frozenset): lambda value, name: self._note(
                 name, "{0} == {1}", value, frozenset(value)
             ),
             type: self._look_at_class,
         }
+
+    def _look_at_array(self, value: Any, name: str) -> None:
+        self.arrays.add(id(value))
+        self.of_data.append(value)
 
     def _look_at_tensor(self, value: Tensor, name: str) -> None:
         self.arrays.add(id(value._data))
@@ -166,8 +172,8 @@ class Guard:
             return
         counted = is_module(value)  # whose attributes cannot be set without being counted
         if counted:
-            mode = f"{{0}}.training is {value.training}"
-            self._note(f"{name}.training", mode, value, counted=True)
+            mode = "{0}.training is {1}"
+            self._note(f"{name}.training", mode, value, value.training, counted=True)
         attributes = getattr(value, "__dict__", {})
         for key, item in attributes.items():
             self._holds(f"{name}.{key}", "{0}[{1}]", (attributes, key), item, counted)
@@ -234,7 +240,7 @@ def same(a: Any, b: Any) -> bool:
 
 def is_module(value: Any) -> bool:
     """Return whether a thing is a network; the class is declared after this file."""
-    return hasattr(value, "named_parameters") and not isinstance(value, type)
+    return hasattr(type(value), "named_parameters") and hasattr(type(value), "training")
 
 
 def _global_names(code: types.CodeType) -> list[str]:

@@ -142,6 +142,8 @@ def _conditions(update: Update, groups: list[FlatUpdate]) -> Iterator[tuple[str,
     state = update.optimizer.state
     yield f"len({{0}}) == {len(state)}", (state,)
     for group in update.optimizer.param_groups:
+        for name in update.optimizer.decisive:
+            yield f"bool({{0}}[{name!r}]) is {bool(group[name])}", (group,)
         for i, p in enumerate(group["params"]):
             yield f"{{0}}[{i}] is {{1}}", (group["params"], p)
             if update.gradients.get(p) is None:

@@ -254,6 +254,9 @@ class Replay:
         optimise(program, without)
         for array, copy in program.copies:  # indices, which are no operands
             guard.also("an array that was used as an index", "{0}({1}, {2})", _equal, array, copy)
+        if program.fresh:  # perhaps from what the function can reach
+            for array in guard.of_data:
+                guard.also("an array", "{0}({1}, {2})", _equal, array, array.copy())
         self.plan: Plan = plan(program, flat="flat" not in without, reuse="reuse" not in without)
         self.confirmed = not program.fresh
         alone = isinstance(outputs.tree, (Tensor, ndarray))

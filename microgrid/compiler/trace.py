@@ -15,7 +15,7 @@ from ..backward import Carry, _propagate, carrier
 from ..core import ArrayInTrace, Op, Tensor, next_serial, wrap
 from ..errors import TraceError
 from ..places import Place, place_of_call
-from ..recording import Watcher, enable_grad, no_grad
+from ..recording import Watcher, enable_grad, no_grad, watching
 from .handed_out import HandedOut
 from .program import Call, Forget, Line, Program, Update, Value, Write, value_like
 
@@ -141,7 +141,11 @@ class Tracer(Watcher):
             if data is not None:
                 return data
         self._pending = values
-        return op.run(arrays, params)
+        unseen = watching.set(None)  # a kernel may call functions that are made of ops
+        try:
+            return op.run(arrays, params)
+        finally:
+            watching.reset(unseen)
 
     def _run_composed(
         self, op: Op, inputs: tuple[Tensor, ...], params: dict[str, Any]

@@ -29,6 +29,7 @@ class Optimizer:
     Attributes:
         param_groups: the groups, whose settings may be changed between steps.
         state: per parameter, the arrays that the optimiser remembers, by name.
+        decisive: the settings that decide, by being 0 or not, what is remembered.
         elementwise: whether `update` treats each element alike, so that several parameters can be
             updated as one long vector.
 
@@ -39,6 +40,7 @@ class Optimizer:
     """
 
     slots: tuple[str, ...] = ()
+    decisive: tuple[str, ...] = ()
     elementwise = False
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:

@@ -59,6 +59,7 @@ class SGD(Optimizer):
     """
 
     slots = ("momentum_buffer",)
+    decisive = ("momentum",)
     elementwise = True
 
     def __init__(
