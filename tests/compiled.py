@@ -151,6 +151,15 @@ def redrawn(op: mg.Op, inputs: Any, params: dict[str, Any], seed: int) -> list[n
     return found
 
 
+def attempt(step: Step, *args: Any) -> tuple[Any, Exception | None]:
+    """Return the result and None, or None and the error."""
+    try:
+        with np.errstate(all="ignore"):
+            return step(*args), None
+    except Exception as error:
+        return None, error
+
+
 class World(SimpleNamespace):
     """What a step relies on, one for each side: its builder puts there what a test changes."""
 
@@ -183,12 +192,13 @@ def check_live(
     for i, change in enumerate([*changes, None]):
         for call in range(before if change else after):
             place = f"call {call} after {i} changes"
-            with np.errstate(all="ignore"):
-                expected = step(*args)
-            try:
-                found = twin(*args)
-            except mg.errors.TraceError as error:
+            expected, fault = attempt(step, *args)
+            found, error = attempt(twin, *args)
+            if isinstance(error, mg.errors.TraceError):
                 return error
+            assert type(error) is type(fault), f"{place}: compiled {error!r}, eager {fault!r}"
+            if fault is not None:
+                return None  # it may have been left half done
             check_same(found, expected, place)
             check_same(compiled.seen(), eager.seen(), f"seen in {place}")
         if change:
