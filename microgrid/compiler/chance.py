@@ -19,13 +19,13 @@ class Chance:
         self._generators = generators
         self._before = self._states()
 
-    def _states(self) -> list[str]:
+    def _states(self) -> list[Any]:
         shared = (
-            repr(getattr(sys.modules[name], tell)())
+            _comparable(getattr(sys.modules[name], tell)())
             for name, tell in _SHARED.items()
             if name in sys.modules
         )
-        own = (repr(rng.bit_generator.state) for rng in self._generators)
+        own = (_comparable(rng.bit_generator.state) for rng in self._generators)
         return [*shared, *own]
 
     def was_used(self, by_ops: Iterable[Any]) -> bool:
@@ -36,3 +36,12 @@ class Chance:
         allowed = [False] * (len(now) - len(own)) + own
         pairs = zip(self._before, now, allowed, strict=True)
         return any(a != b and not fine for a, b, fine in pairs)
+
+
+def _comparable(state: Any) -> Any:
+    """Return a state with bytes in place of its arrays."""
+    if isinstance(state, dict):
+        return [_comparable(part) for part in state.values()]
+    if isinstance(state, tuple) and any(isinstance(part, np.ndarray) for part in state):
+        return [_comparable(part) for part in state]
+    return state.tobytes() if isinstance(state, np.ndarray) else state

@@ -170,7 +170,9 @@ class Emitter:
         homes = {
             leaf: self.plan.homes[leaf]
             for leaf, value in self.plan.program.gradients.items()
-            if leaf in self.plan.homes and self.plan.arrays.get(value) is self.plan.homes[leaf]
+            if leaf in self.plan.homes
+            and value is not None
+            and self.plan.arrays.get(value) is self.plan.homes[leaf]
         }
         owners = {id(home.base): home.base for home in homes.values()}
         return [

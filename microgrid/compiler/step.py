@@ -17,11 +17,11 @@ from ..nested import Structure
 from ..recording import no_grad, watchers, watching
 from .arguments import CallOf
 from .chance import Chance
-from .emit import MISS, Emitter, readable
+from .emit import MISS, readable
 from .guards import Guard
-from .passes import PASSES, optimise
-from .plan import Plan, plan
+from .passes import PASSES
 from .program import Program
+from .replays import Replay
 from .report import explained
 from .trace import Tracer, place_of_function, trace_error
 
@@ -231,70 +231,6 @@ class _Bound(dict[Any, Any]):
         return _Bound, ()
 
 
-class Replay:
-    """One program, ready to be run.
-
-    Attributes:
-        run: takes the arrays and Tensors among the arguments; returns what the step does, or MISS.
-        confirmed: whether all that the tracer could not see is known not to change.
-        is_flat: whether all arguments are arrays or Tensors, `count` of them.
-    """
-
-    def __init__(
-        self,
-        program: Program,
-        guard: Guard,
-        call: CallOf,
-        outputs: Structure,
-        without: Any,
-        copies: bool,
-    ) -> None:
-        self.guard = guard
-        self.is_flat, self.count = call.is_flat, len(call.leaves)
-        optimise(program, without)
-        for array, copy in program.copies:  # indices, which are no operands
-            guard.also("an array that was used as an index", "{0}({1}, {2})", _equal, array, copy)
-        if program.fresh:  # perhaps from what the function can reach
-            for array in guard.of_data:
-                guard.also("an array", "{0}({1}, {2})", _equal, array, array.copy())
-        self.plan: Plan = plan(program, flat="flat" not in without, reuse="reuse" not in without)
-        self.confirmed = not program.fresh
-        alone = isinstance(outputs.tree, (Tensor, ndarray))
-        emitter = Emitter(self.plan, call.kinds, guard, "inline" not in without, copies)
-        run = emitter.emit(None if alone else _builder(outputs))
-        self.source = emitter.source
-        self.bare: Callable[..., Any] = run
-        self.run: Callable[..., Any] = quiet(run)
-        self._fresh = program.fresh
-        self._emitter = emitter
-
-    def is_held(self) -> bool:
-        """Return whether somebody holds a gradient that the last replay left behind."""
-        now = self._emitter.holders()
-        return any(a > b for a, b in zip(now, self._emitter.held, strict=True))
-
-    def confirm(self, again: Program) -> None:
-        """Raise unless what was made during the trace is the same in the second one."""
-        if len(again.fresh) != len(self._fresh):
-            raise trace_error("another number of arrays than in the call before was made", LIVE)
-        for (value, before, place), (other, now, _) in zip(self._fresh, again.fresh, strict=True):
-            same = value.source is other.source
-            if not same and not _equal(before, now):
-                raise trace_error(
-                    f"an array of shape {before.shape} was made that differs from the one in the "
-                    "call before",
-                    LIVE,
-                    place,
-                )
-        self._fresh = []
-        self.confirmed = True
-
-
-LIVE = (
-    "Every replay would use the same one. Pass it as an argument, or draw and compute it with ops."
-)
-
-
 def compile(  # noqa: A001  the name in the ecosystem
     step: Callable[..., Any] | None = None,
     *,
@@ -380,31 +316,3 @@ def _checked(value: Any) -> Any:
         f"a {type(value).__name__} was returned",
         "Every replay would return the same one. Return Tensors.",
     )
-
-
-def _builder(outputs: Structure) -> Callable[[list[Tensor]], Any]:
-    """Return what puts the results of a replay in the places of those of the trace."""
-    found = [leaf.value for leaf in outputs.leaves("")]
-    live = [isinstance(value, (Tensor, ndarray)) for value in found]
-    if type(outputs.tree) is tuple and all(live) and _is_flat(outputs):
-        return tuple
-    # A number holds the place of a result: the results themselves need not be held.
-    kept = [0 if is_live else value for is_live, value in zip(live, found, strict=True)]
-    outline = Structure(outputs.filled(iter(kept)))
-
-    def build(tensors: list[Tensor]) -> Any:
-        results = iter(tensors)
-        return outline.filled(
-            iter([next(results) if is_live else v for is_live, v in zip(live, kept, strict=True)])
-        )
-
-    return build
-
-
-def _is_flat(structure: Structure) -> bool:
-    """Return whether there is nothing inside what it consists of, not even None."""
-    return all(part.parts is None for part in (structure.parts or {}).values())
-
-
-def _equal(a: Any, b: Any) -> bool:
-    return bool(a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes())
