@@ -34,6 +34,7 @@ class HandedOut:
         self._plain: dict[Tensor, tuple[Any, Array]] = {}
         for leaf in self.before:
             self.cover(leaf)
+        self.last = {leaf: leaf.grad for leaf in self.before}
 
     def cover(self, leaf: Tensor) -> None:
         """Let nobody compute with `.grad` of the leaf outside the ops."""

@@ -76,6 +76,8 @@ class Tracer(Watcher):
 
     def program(self, outputs: Sequence[Tensor | Array]) -> Program:
         """Return what was written down, as a program with these results."""
+        for leaf in self._leaves:
+            self._see_what_was_set(leaf)
         found = [self.value_of(y._data if isinstance(y, Tensor) else y) for y in outputs]
         gradients = {leaf: self._gradient_of(leaf) for leaf in self._gradients}
         self._values.clear()
@@ -217,9 +219,11 @@ class Tracer(Watcher):
         self._zeroed.add(leaf)
         self._gradients[leaf] = None
         self.lines.append(Forget(leaf))
+        self._handed_out.last[leaf] = None
 
     def accumulates(self, leaf: Tensor) -> Any:
         """Return what `.grad` of the leaf is; note it if the step found it so."""
+        self._see_what_was_set(leaf)
         before = self._handed_out.before.get(leaf)
         now = self._handed_out.plain(leaf)
         if now is None:
@@ -235,10 +239,26 @@ class Tracer(Watcher):
     def hands_out(self, leaf: Tensor) -> None:
         """Keep NumPy from computing with a gradient."""
         self._handed_out.cover(leaf)
+        self._handed_out.last[leaf] = leaf.grad
+
+    def _see_what_was_set(self, leaf: Tensor) -> None:
+        """Note a `.grad` that the step has set by hand."""
+        last = self._handed_out.last
+        if leaf.grad is not last.get(leaf):
+            if leaf.grad is None:
+                self.forgotten(leaf)
+            else:
+                self._gradients[leaf] = None
+            last[leaf] = leaf.grad
 
     def wrote(self, leaf: Tensor, value: Any) -> None:
         """Write down that the leaf was written to."""
         target = self.value_of(leaf._data, leaf)
+        if target.kind == "result":
+            raise trace_error(
+                "a Tensor that the step had computed was written to",
+                "Compute a new one, or write to a leaf from outside the step.",
+            )
         array = value._data if isinstance(value, Tensor) else value
         source = self.value_of(array, value if isinstance(value, Tensor) else None)
         self.lines.append(Write(target, source, place_of_call()))
@@ -249,6 +269,7 @@ class Tracer(Watcher):
         leaves = optimizer.parameters()
         for leaf in leaves:  # known before they change
             self.value_of(leaf._data, leaf)
+            self._see_what_was_set(leaf)
         gradients = {leaf: self._gradient_of(leaf) for leaf in leaves if leaf in self._gradients}
         self.lines.append(Update(action, optimizer, gradients, place_of_call()))
         covered = self._handed_out.uncover()
@@ -256,7 +277,7 @@ class Tracer(Watcher):
             action()
         finally:
             for leaf in covered:
-                self._handed_out.cover(leaf)
+                self.hands_out(leaf)
 
     def _gradient_of(self, leaf: Tensor) -> Value | None:
         gradient = self._handed_out.plain(leaf)
