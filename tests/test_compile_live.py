@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import random
 import types
 from collections.abc import Callable
@@ -338,14 +339,29 @@ def test_what_is_drawn_by_python_is_refused_at_the_second_call(draw: Any) -> Non
         [step(X) for _ in range(2)]
 
 
-def test_drawing_an_array_is_refused_in_words() -> None:
-    step = mg.compile(lambda x: x + np.random.rand(3, 2))  # noqa: NPY002
-    step(X)
+def refusal_of(step: Any, calls: int) -> tuple[str, str]:
+    """Return what the last of some calls is refused with, and where the step is."""
+    for _ in range(calls - 1):
+        step(X)
     with pytest.raises(mg.errors.TraceError) as error:
         step(X)
-    line = step.function.__code__.co_firstlineno
-    assert str(error.value) == (
+    return str(error.value), f"{__file__}, line {step.function.__code__.co_firstlineno}"
+
+
+def test_drawing_is_refused_in_words() -> None:
+    message, place = refusal_of(mg.compile(lambda x: x + rng.normal(size=(3, 2))), calls=1)
+    assert message == (
+        f"compile: random numbers were drawn by Python or NumPy in the traced step ({place}). "
+        "Every replay would use the same ones. Draw outside and pass them as an argument."
+    )
+
+
+def test_making_another_array_in_each_call_is_refused_in_words() -> None:
+    numbers = itertools.count()
+    step = mg.compile(lambda x: x + np.full((3, 2), next(numbers)))
+    message, place = refusal_of(step, calls=2)
+    assert message == (
         "compile: an array of shape (3, 2) was made that differs from the one in the call before "
-        f"in the traced step ({__file__}, line {line}). Every replay would use the same one. "
+        f"in the traced step ({place}). Every replay would use the same one. "
         "Pass it as an argument, or draw and compute it with ops."
     )
