@@ -25,7 +25,7 @@ from .testing import worst_gradient_error
 PIXELS, CLASSES, HELD_OUT = 64, 10, 360
 ITEM = 8  # bytes of a weight in float64
 CHECKED = 64  # digits on which the gradients are checked
-QUIET = 0  # what fit calls it
+QUIET, LINES = 0, 2  # what fit calls them
 TOLERANCE = 1e-5  # rounding leaves about 1e-8 here
 ACTIVATIONS = (
     "relu", "leaky_relu", "relu6", "hardtanh", "absolute", "tanh", "sigmoid", "softplus", "elu",
@@ -96,7 +96,7 @@ def make_parser() -> Parser:
     )  # fmt: skip
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument(
-        "-v", "--verbose", action="store_const", const=2, dest="show", default="auto",
+        "-v", "--verbose", action="store_const", const=LINES, dest="show", default="auto",
         help="show one line per epoch, on a terminal too",
     )  # fmt: skip
     shown.add_argument(
@@ -213,6 +213,12 @@ def run(options: Namespace) -> int:
         validation_data=(x_test, y_test), verbose=options.show, rng=rng,
     )  # fmt: skip
     training = perf_counter() - before
+    if options.show == LINES:
+        print(
+            f"the training steps ran compiled: {history.programs} programs, one a size of batch"
+            if history.programs
+            else "the training steps ran uncompiled"
+        )
     answers = mg.predict(model, x_test).argmax(axis=1)
     if options.show != QUIET:
         print(confusion_table(y_test, answers))

@@ -107,6 +107,14 @@ def test_help_explains_every_option():
         assert option in shown
 
 
+def test_it_tells_that_the_steps_ran_compiled(capsys):
+    job.main(["--verbose", "--epochs", "1"])
+    # 1437 = 89 * 16 + 13
+    assert "the training steps ran compiled: 2 programs, one a size of batch" in (
+        capsys.readouterr().out
+    )
+
+
 def test_a_reader_that_leaves_early_is_no_error_to_shout_about():
     script = f"{sys.executable} -m microgrid --epochs 3 --hidden 16 | head -n 1"
     done = subprocess.run(["bash", "-c", script], capture_output=True, check=True)

@@ -239,6 +239,7 @@ class _Training:
             raise
         finally:
             self.step.forget_gradients()
+            history.programs = self.step.programs
         return history
 
     def _epoch(

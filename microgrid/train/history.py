@@ -14,11 +14,14 @@ class History:
         history: per name ("loss", "val_loss", a metric) its values, one per finished epoch.
         epoch: the numbers of the finished epochs, from 0.
         interrupted: whether Ctrl-C ended the training early.
+        programs: how many programs were compiled, one for each size of batch; 0 if the steps ran
+            uncompiled.
     """
 
     history: dict[str, list[float]] = field(default_factory=dict)
     epoch: list[int] = field(default_factory=list)
     interrupted: bool = False
+    programs: int = 0
 
     def add(self, epoch: int, results: Mapping[str, float]) -> None:
         """Append the results of an epoch."""

@@ -87,6 +87,11 @@ class TrainingStep:
             return result[0]._data.item(), result[1]
         return result._data.item(), None
 
+    @property
+    def programs(self) -> int:
+        """How many programs were compiled."""
+        return 0 if self.compiled is None else self.compiled.traces
+
     def _whole(self, x: Tensor, y: Tensor) -> Any:
         """The step as it is traced."""
         prediction = self.model(x)
