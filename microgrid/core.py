@@ -51,6 +51,7 @@ class Op(Record):
         if self.name in BUILTIN:
             raise ValueError(f"Op: the name {self.name!r} is taken by microgrid. Choose another.")
         OPS[self.name] = self
+        recording.changes[0] += 1
 
     def __repr__(self) -> str:
         return f"<op {self.name} {self.signature}>"

@@ -24,7 +24,8 @@ watching: ContextVar[Watcher | None] = ContextVar("watching", default=None)
 
 
 changes = [0]
-"""How often an attribute of any Module, or `requires_grad` of any Tensor, was set in all."""
+"""How often an attribute of any Module or `requires_grad` of any Tensor was set, or an op declared.
+"""
 
 
 class Watcher:

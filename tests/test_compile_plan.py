@@ -369,7 +369,7 @@ def test_options_that_are_none_are_refused_in_words() -> None:
         assert str(error.value) == message
     with pytest.raises(TypeError) as type_error:
         mg.compile(3)
-    assert str(type_error.value) == "compile: a int was given; it needs a function or a Module."
+    assert str(type_error.value) == "compile: type int was given; it needs a function or a Module."
 
 
 def test_a_compiled_step_looks_like_the_step() -> None:
@@ -378,7 +378,7 @@ def test_a_compiled_step_looks_like_the_step() -> None:
     assert step.__doc__ == wasteful.__doc__
     assert inspect.signature(step) == inspect.signature(wasteful)
     step(mg.tensor(X4))
-    assert repr(step) == "<compiled wasteful: 1 traces>"
+    assert repr(step) == "<compiled wasteful: 1 trace>"
     step.forget()
     step(mg.tensor(X4))
     assert step.traces == 2

@@ -20,8 +20,6 @@ from .lines import Lines, is_ufunc
 from .plan import FlatUpdate, Plan, Step
 from .program import Call, Copy, Forget, Update, Value, Write
 
-IN_CACHE = 1 << 15  # numbers of each vector: three vectors of float32 take 384 KiB
-
 MISS: Any = object()
 """What a replay returns if something that it relies on has changed."""
 
@@ -86,7 +84,7 @@ class Emitter:
         self.locals: dict[Value, str] = dict(
             zip(plan.program.arguments, self.arguments, strict=True)
         )
-        self._written: set[Tensor] = set()
+        self._written: dict[Tensor, None] = {}
         lines = plan.program.lines
         self._read = {x for line in lines for x in line.reads()} | set(plan.program.kept())
         self._viewed = {c.result.viewed for c in plan.program.calls() if c.result in plan.arrays}
@@ -214,7 +212,7 @@ class Emitter:
         if isinstance(line, Write):
             leaf = line.leaf.source
             if isinstance(leaf, Tensor):
-                self._written.add(leaf)
+                self._written[leaf] = None
             target, value = self._name(line.leaf), self._name(line.value)
             return [f"copyto({target}, {value}, casting='same_kind')"]
         return self._update(line, step)
@@ -287,23 +285,19 @@ class Emitter:
                 given = "None" if value is None else self._gradient(leaf, value)
                 lines.append(f"{name(leaf, 'p')}.grad = {given}")
             return [*lines, f"{name(update.action, 'update')}()"]
-        self._written.update(leaf for flat in step.flat for leaf in flat.leaves)
+        self._written.update(dict.fromkeys(leaf for flat in step.flat for leaf in flat.leaves))
         return [line for flat in step.flat for line in self._flat_update(update, flat)]
 
     def _flat_update(self, update: Update, flat: FlatUpdate) -> list[str]:
-        """Return the lines of an update of one vector: by parts, if it does not fit the cache."""
-        name = self.source.name
+        """Return the lines of an update of one vector."""
         optimizer: Any = update.optimizer
-        starts = range(0, flat.data.size, IN_CACHE)
-        parts = [flat.part(slice(start, start + IN_CACHE)) for start in starts]
+        vectors = flat.data, flat.gradient, flat.scratch, flat.slots
         line = Lines(self)
-        if self.inline and optimizer.write_update(line, flat.group, parts):
+        if self.inline and optimizer.write_update(line, flat.group, *vectors):
             line.done()
             return line.written
-        function, group = name(optimizer.update, "update"), name(flat.group, "group")
-        if len(parts) > 1:
-            return [f"for part in {name(parts, 'parts')}:", f"    {function}({group}, *part)"]
-        return [f"{function}({group}, {', '.join(self.text(thing) for thing in parts[0])})"]
+        given = ", ".join(self.text(thing) for thing in (flat.group, *vectors))
+        return [f"{self.source.name(optimizer.update, 'update')}({given})"]
 
     # --- what is left behind ---------------------------------------------------------------------
 

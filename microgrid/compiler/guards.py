@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import math
 import os
@@ -15,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from ..core import Tensor
+from ..errors import TraceError
+from ..record import OPS
 from ..recording import changes
 
 LIMIT = 20_000  # conditions: what reaches more holds a data set in Python objects
@@ -27,6 +30,8 @@ _INSTALLED = (
     *{sysconfig.get_path(key) for key in ("stdlib", "platstdlib", "purelib", "platlib")},
     os.path.dirname(os.path.dirname(__file__)),
 )
+_GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME")
+_ATTRIBUTE = ("LOAD_ATTR", "LOAD_METHOD")
 _OWN = __name__.split(".", maxsplit=1)[0]
 
 
@@ -64,6 +69,10 @@ class Guard:
         """Add a condition."""
         self._note(name, expression, *things)
 
+    def declared(self, op: Any) -> None:
+        """Let the op be still what its name stands for."""
+        self._note(op.name, "{0}.get({1}, {2}) is {2}", OPS, op.name, op, counted=True)
+
     def changed(self) -> str | None:
         """Return what has changed, or None."""
         now = changes[0]
@@ -82,9 +91,14 @@ class Guard:
     def _note(self, name: str, expression: str, *things: Any, counted: bool = False) -> None:
         if counted:
             self.counted.append((name, (expression, things)))
-        elif len(self.conditions) < LIMIT:
-            self.conditions.append((expression, things))
-            self.names.append(name)
+            return
+        if len(self.conditions) >= LIMIT:
+            raise TraceError(
+                f"compile: the step can reach over {LIMIT} Python objects that may change between "
+                "calls. Pass data as arrays."
+            )
+        self.conditions.append((expression, things))
+        self.names.append(name)
 
     def _holds(
         self, name: str, access: str, owner: tuple[Any, ...], value: Any, counted: bool = False
@@ -211,12 +225,12 @@ class Guard:
         for key in ("__defaults__", "__kwdefaults__"):
             if getattr(function, key):
                 self._holds(f"{name}.{key}", f"{{0}}.{key}", (function,), getattr(function, key))
-        scope, names = function.__globals__, _global_names(function.__code__)
-        for key in names:
+        scope = function.__globals__
+        for key in _names(function.__code__, _GLOBAL):
             if key not in scope:
                 continue
             if isinstance(scope[key], types.ModuleType):
-                self._look_at_module(scope[key], key, names)
+                self._look_at_module(scope[key], key, _names(function.__code__, _ATTRIBUTE))
             else:
                 self._holds(key, "{0}[{1}]", (scope, key), scope[key])
 
@@ -243,11 +257,12 @@ def is_module(value: Any) -> bool:
     return hasattr(type(value), "named_parameters") and hasattr(type(value), "training")
 
 
-def _global_names(code: types.CodeType) -> list[str]:
-    names = list(code.co_names)
+def _names(code: types.CodeType, how: tuple[str, ...]) -> list[str]:
+    """Return the names that code, and code inside it, loads by these instructions."""
+    names = [str(line.argval) for line in dis.get_instructions(code) if line.opname in how]
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            names += _global_names(constant)
+            names += _names(constant, how)
     return list(dict.fromkeys(names))
 
 

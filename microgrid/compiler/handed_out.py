@@ -14,7 +14,7 @@ from ..recording import reads
 
 def _refuse(self: Any, *args: Any, **kwargs: Any) -> Any:
     """Raise a TraceError: a replay would not do this again."""
-    reads("the values of .grad")
+    reads("NumPy's arithmetic on .grad")
     raise TypeError(".grad of a traced step was used after it")  # nobody traces any more
 
 

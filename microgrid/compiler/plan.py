@@ -39,11 +39,6 @@ class FlatUpdate:
     slots: dict[str, Array]
     scratch: Array
 
-    def part(self, place: slice) -> tuple[Array, Array, Array, dict[str, Array]]:
-        """Return data, gradient, scratch and slots of some of the numbers."""
-        slots = {name: slot[place] for name, slot in self.slots.items()}
-        return self.data[place], self.gradient[place], self.scratch[place], slots
-
 
 @dataclass(eq=False)
 class Plan:

@@ -10,6 +10,7 @@ from numpy import ndarray
 
 from ..core import Tensor
 from ..nested import Structure
+from ..record import BUILTIN, OPS
 from .arguments import CallOf
 from .emit import Emitter
 from .guards import Guard
@@ -45,6 +46,8 @@ class Replay:
     ) -> None:
         self.guard = guard
         self.is_flat, self.count = call.is_flat, len(call.leaves)
+        for op in {call.op for call in program.calls()} - {OPS[name] for name in BUILTIN}:
+            guard.declared(op)
         optimise(program, without)
         for array, copy in program.copies:  # indices, which are no operands
             guard.also("an array that was used as an index", "{0}({1}, {2})", _equal, array, copy)

@@ -220,8 +220,9 @@ class Compiled:
             self._last = None
 
     def __repr__(self) -> str:
-        name = getattr(self.function, "__qualname__", type(self.function).__name__)
-        return f"<compiled {name}: {self.traces} traces>"
+        function = self.function
+        name = getattr(function, "__qualname__", getattr(function, "__name__", "step"))
+        return f"<compiled {name}: {self.traces} trace{'s' * (self.traces != 1)}>"
 
 
 class _Bound(dict[Any, Any]):
@@ -286,7 +287,7 @@ def compile(  # noqa: A001  the name in the ecosystem
         )
     if not callable(step):
         raise TypeError(
-            f"compile: a {type(step).__name__} was given; it needs a function or a Module."
+            f"compile: type {type(step).__name__} was given; it needs a function or a Module."
         )
     return Compiled(step, backend, without)
 

@@ -281,6 +281,11 @@ class Tracer(Watcher):
 
     def _gradient_of(self, leaf: Tensor) -> Value | None:
         gradient = self._handed_out.plain(leaf)
+        if gradient is not None and not isinstance(gradient, np.ndarray):
+            raise trace_error(
+                f".grad was set to a thing of type {type(gradient).__name__}",
+                "It must be an array or None.",
+            )
         return None if gradient is None else self.value_of(gradient)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from numbers import Real
 from typing import Any, TypeAlias
 
@@ -188,13 +188,21 @@ class Optimizer:
         """
         raise NotImplementedError(f"{self._name}: update is not defined.")
 
-    def write_update(self, line: Any, group: dict[str, Any], parts: Sequence[Any]) -> bool:
+    def write_update(
+        self,
+        line: Any,
+        group: dict[str, Any],
+        data: Array,
+        g: Array,
+        scratch: Array,
+        slots: dict[str, Array],
+    ) -> bool:
         """Write `update` out for the compiler, if it can be written better than called.
 
         Args:
             line: what writes, as for `Op.inline`.
             group: the settings, to be read in each step.
-            parts: data, g, scratch and slots of each part of the vector of parameters.
+            data, g, scratch, slots: as for `update`.
         """
         return False
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from numbers import Real
 from typing import Any
@@ -108,21 +108,23 @@ class SGD(Optimizer):
         np.multiply(g, _rate(float(group["lr"]), data.dtype), scratch)
         np.subtract(data, scratch, data)
 
-    def write_update(self, line: Any, group: dict[str, Any], parts: Sequence[Any]) -> bool:
+    def write_update(
+        self,
+        line: Any,
+        group: dict[str, Any],
+        data: Array,
+        g: Array,
+        scratch: Array,
+        slots: dict[str, Array],
+    ) -> bool:
         """Write the plain update out, for the compiler."""
         if group["momentum"] or group["weight_decay"]:
             return False
         line.require("not {0}['momentum'] and not {0}['weight_decay']", group)
-        rate = np.empty((), parts[0][0].dtype)
+        rate = np.empty((), data.dtype)
         line.text("{0}[()] = {1}['lr']", rate, group)
-        if len(parts) == 1:
-            data, g, scratch, _ = parts[0]
-            line(np.multiply, g, rate, scratch)
-            line(np.subtract, data, scratch, data)
-        else:
-            line.text("for data, g, scratch, _ in {0}:", parts)
-            line.text("    {0}(g, {1}, scratch)", np.multiply, rate)
-            line.text("    {0}(data, scratch, data)", np.subtract)
+        line(np.multiply, g, rate, scratch)
+        line(np.subtract, data, scratch, data)
         return True
 
     @quiet
