@@ -10,6 +10,7 @@ array([1., 0., 1.])
 from . import data, protocols
 from . import datasets as datasets
 from . import errors as errors
+from . import files as files
 from . import nn as nn
 from . import optim as optim
 from . import testing as testing
@@ -29,6 +30,8 @@ from .diagrams import to_dot as to_dot
 from .diagrams import to_mermaid as to_mermaid
 from .directional import directional_derivative as directional_derivative
 from .explanation import explain as explain
+from .files import load as load
+from .files import save as save
 from .nn.losses import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
 from .nn.losses import cross_entropy as cross_entropy
 from .nn.losses import hinge_loss as hinge_loss

@@ -22,7 +22,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # __main__ may import everything; within ops, optim and the other folders there must be no cycle.
 ORDER = [
     "errors", "recording", "arrays", "signatures", "pieces", "selection", "record", "operators",
-    "core", "backward", "finite", "places", "anomaly",
+    "core", "files", "backward", "finite", "places", "anomaly",
     "replay", "ops", "creation", "protocols", "nested", "linearise", "directional", "transforms",
     "compiler", "nn", "nodes", "explanation", "diagrams",
     "optim", "data", "datasets", "train", "testing", "plot",
