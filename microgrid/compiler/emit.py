@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 import re
 import sys
@@ -47,6 +48,7 @@ class Source:
 
     def new(self, prefix: str) -> str:
         """Return a name that nothing has yet: the prefix itself if it can be."""
+        prefix = f"{prefix}_" if hasattr(builtins, prefix) else prefix  # conditions use some
         number = self._counts.get(prefix, -1) + 1
         self._counts[prefix] = number
         return f"{prefix}{number}" if number or prefix in self.names or len(prefix) == 1 else prefix
@@ -286,7 +288,21 @@ class Emitter:
                 lines.append(f"{name(leaf, 'p')}.grad = {given}")
             return [*lines, f"{name(update.action, 'update')}()"]
         self._written.update(dict.fromkeys(leaf for flat in step.flat for leaf in flat.leaves))
-        return [line for flat in step.flat for line in self._flat_update(update, flat)]
+        return [
+            line
+            for flat in step.flat
+            for line in (*self._flat_count(update, flat), *self._flat_update(update, flat))
+        ]
+
+    def _flat_count(self, update: Update, flat: FlatUpdate) -> list[str]:
+        """Return the lines that count a step: for the first parameter, and the others alike."""
+        if not flat.counts:
+            return []
+        given = ", ".join(self.text(thing) for thing in (flat.group, flat.slots))
+        lines = [f"{self.source.name(update.optimizer.count, 'count')}({given})"]
+        for name, counts in flat.counts.items() if len(flat.leaves) > 1 else ():
+            lines.append(f"{self.text(counts)}.fill({self.text(flat.slots[name])}.item())")
+        return lines
 
     def _flat_update(self, update: Update, flat: FlatUpdate) -> list[str]:
         """Return the lines of an update of one vector."""

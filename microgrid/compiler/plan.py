@@ -30,7 +30,12 @@ class Step:
 
 @dataclass(eq=False)
 class FlatUpdate:
-    """The parameters of one group of an optimiser as one vector, and so their gradients."""
+    """The parameters of one group of an optimiser as one vector, and so their gradients.
+
+    Attributes:
+        slots: what is remembered of them as vectors, and the counts of the first one.
+        counts: the counts of all; they are equal.
+    """
 
     group: dict[str, Any]
     leaves: list[Tensor]
@@ -38,6 +43,7 @@ class FlatUpdate:
     gradient: Array
     slots: dict[str, Array]
     scratch: Array
+    counts: dict[str, Array]
 
 
 @dataclass(eq=False)
@@ -128,7 +134,10 @@ def _flat_groups(update: Update, homes: dict[Tensor, Array]) -> list[FlatUpdate]
         slots = {
             name: _slot(optimizer, leaves, name) for name in optimizer.state.get(leaves[0], ())
         }
-        found.append(FlatUpdate(group, leaves, data, gradient, slots, np.zeros_like(gradient)))
+        counts = {name: slots[name] for name in optimizer.counts if name in slots}
+        slots.update({name: optimizer.state[leaves[0]][name] for name in counts})
+        scratch = np.zeros_like(gradient)
+        found.append(FlatUpdate(group, leaves, data, gradient, slots, scratch, counts))
     return found
 
 
@@ -148,10 +157,15 @@ def _conditions(update: Update, groups: list[FlatUpdate]) -> Iterator[tuple[str,
             yield "{0}[{1}] is {2}", (state, p, state[p])
             for name in flat.slots:
                 yield "{0}[{1}] is {2}", (state[p], name, state[p][name])
+            for name in flat.counts:  # eager steps may have left a parameter out
+                yield "{0}.item() == {1}.item()", (state[p][name], flat.slots[name])
 
 
 def _fits(p: Tensor, optimizer: Any, first: Tensor) -> bool:
-    same_state = optimizer.state.get(p, {}).keys() == optimizer.state.get(first, {}).keys()
+    state, other = optimizer.state.get(p, {}), optimizer.state.get(first, {})
+    same_state = state.keys() == other.keys() and all(
+        state[name] == other[name] for name in optimizer.counts if name in state
+    )
     return p.dtype == first.dtype and p.dtype.kind == "f" and same_state
 
 

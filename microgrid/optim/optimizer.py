@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from numbers import Real
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
-from ..arrays import Array, as_array
-from ..core import Tensor
+from ..arrays import Array
+from ..core import Tensor, next_serial
 from ..errors import GraphError, ShapeError, StateError
+from ..ops.arithmetic import quiet
 from ..recording import watcher
+from .saving import faults_of
 
 Params: TypeAlias = "Iterable[Tensor] | Iterable[dict[str, Any]]"
+
+ONE = np.array(1)
 
 Scratch: TypeAlias = tuple[Array, int, "np.dtype[Any]"]  # memory, its size and dtype
 
 
 class Optimizer:
-    """The base of optimisers: subclasses write `step`, `check` and name their state in `slots`.
+    """The base of optimisers: subclasses write `update`, `check` and name their state in `slots`.
 
     Args:
         params: Tensors, or groups of them as dicts: {"params": tensors, "lr": 0.1}. What a group
@@ -29,6 +33,9 @@ class Optimizer:
     Attributes:
         param_groups: the groups, whose settings may be changed between steps.
         state: per parameter, the arrays that the optimiser remembers, by name.
+        slots: the names of those that have the shape of the parameter.
+        counts: the names of single numbers that are remembered too, as how many steps a parameter
+            has taken, and what they start with.
         decisive: the settings that decide, by being 0 or not, what is remembered.
         elementwise: whether `update` treats each element alike, so that several parameters can be
             updated as one long vector.
@@ -40,6 +47,7 @@ class Optimizer:
     """
 
     slots: tuple[str, ...] = ()
+    counts: ClassVar[dict[str, float]] = {}
     decisive: tuple[str, ...] = ()
     elementwise = False
 
@@ -83,9 +91,46 @@ class Optimizer:
         else:
             observer.acts(self._step, self)
 
+    @quiet
     def _step(self) -> None:
         """Change the parameters."""
-        raise NotImplementedError(f"{self._name}: step is not defined.")
+        if type(self).update is Optimizer.update:
+            raise NotImplementedError(f"{self._name}: step is not defined.")
+        for group in self.param_groups:
+            starts = self.remembered(group)
+            for p in group["params"]:
+                g, data = p.grad, p._data
+                if g is None:
+                    continue
+                if type(g) is not np.ndarray or g.shape != data.shape:
+                    self.check_gradients()
+                if g.dtype is not data.dtype:
+                    g = g.astype(data.dtype, casting="same_kind")
+                scratch = (self._scratch.get(p) or self.scratch(p))[0]
+                slots = self.state.get(p)
+                if slots is None or not slots.keys() >= starts.keys():
+                    slots = self._remember(p, starts)
+                if self.counts:
+                    self.count(group, slots)
+                self.update(group, data, g, scratch, slots)
+                p.serial = next_serial()
+
+    def remembered(self, group: Mapping[str, Any]) -> dict[str, float]:
+        """Return which slots the settings of a group need, and the number each is filled with."""
+        return dict.fromkeys(self.slots, 0.0)
+
+    def _remember(self, p: Tensor, starts: Mapping[str, float]) -> dict[str, Array]:
+        """Return the slots of p, those that it had not yet among them."""
+        counts = {name: np.array(start) for name, start in self.counts.items()}
+        slots = self.state.setdefault(p, counts)
+        for name, start in starts.items():
+            if name not in slots:
+                slots[name] = np.full_like(p._data, start)
+        return slots
+
+    def count(self, group: Mapping[str, Any], slots: dict[str, Array]) -> None:
+        """Count one more step of a parameter, in place, before `update`."""
+        np.add(slots["step"], ONE, slots["step"])
 
     def check(self, settings: Mapping[str, Any]) -> None:
         """Raise a ValueError if the settings of a group make no sense."""
@@ -176,7 +221,7 @@ class Optimizer:
         data: Array,
         g: Array,
         scratch: Array,
-        slots: dict[str, Array] | None,
+        slots: dict[str, Array],
     ) -> None:
         """Change the values in `data` by the gradient g and the group's settings, in place.
 
@@ -184,7 +229,8 @@ class Optimizer:
             group: the settings.
             data, g: float[...].
             scratch: of their shape, to work in.
-            slots: what the optimiser remembers of them, to be changed in place.
+            slots: what the optimiser remembers of them, to be changed in place; counts have been
+                changed already.
         """
         raise NotImplementedError(f"{self._name}: update is not defined.")
 
@@ -249,7 +295,7 @@ class Optimizer:
         Raises:
             StateError: something does not fit; the message lists all of it.
         """
-        faults = self._faults(state_dict)
+        faults = faults_of(self, state_dict)
         if faults:
             raise StateError(
                 f"load_state_dict: the state does not fit this {self._name}: {'; '.join(faults)}. "
@@ -268,64 +314,6 @@ class Optimizer:
     def parameters(self) -> list[Tensor]:
         """Return the parameters of all groups, in their order."""
         return [p for group in self.param_groups for p in group["params"]]
-
-    def _faults(self, state_dict: Mapping[str, Any]) -> list[str]:
-        """Return what keeps the state from being loaded."""
-        if not isinstance(state_dict, Mapping):
-            return [f"a state of type {type(state_dict).__name__}, needed a dict"]
-        missing = [key for key in ("state", "param_groups") if key not in state_dict]
-        if missing:
-            return [f"missing {key}" for key in missing]
-        saved_groups = state_dict["param_groups"]
-        if not isinstance(state_dict["state"], Mapping):
-            return [f"state of type {type(state_dict['state']).__name__}, needed a dict"]
-        if not isinstance(saved_groups, (list, tuple)) or not all(
-            isinstance(group, Mapping) for group in saved_groups
-        ):
-            return ["param_groups that is no list of dicts"]
-        if len(saved_groups) != len(self.param_groups):
-            return [f"{len(saved_groups)} groups, needed {len(self.param_groups)}"]
-        faults = []
-        expected = self.state_dict()["param_groups"]
-        for i, (group, saved) in enumerate(zip(expected, saved_groups, strict=True)):
-            numbers = group["params"]
-            given = saved.get("params")
-            if not isinstance(given, (list, tuple)) or list(given) != numbers:
-                faults.append(f"group {i} has parameters {given}, needed {numbers}")
-            faults += [f"group {i}: missing {key}" for key in group if key not in saved]
-            faults += [f"group {i}: unexpected {key}" for key in saved if key not in group]
-            if all(key in saved for key in group):
-                try:
-                    self.check(saved)
-                except (TypeError, ValueError) as error:
-                    faults.append(f"group {i}: {error}")
-        for i, slots in sorted(state_dict["state"].items(), key=lambda item: str(item[0])):
-            faults += self._slot_faults(i, slots)
-        return faults
-
-    def _slot_faults(self, i: Any, slots: Mapping[str, Any]) -> list[str]:
-        parameters = self.parameters()
-        if not str(i).isdecimal() or int(i) >= len(parameters):
-            return [f"state of parameter {i}, of {len(parameters)}"]
-        p = parameters[int(i)]
-        if not isinstance(slots, Mapping):
-            return [f"parameter {i}: a state of type {type(slots).__name__}, needed a dict"]
-        faults = [f"parameter {i}: missing {name}" for name in self.slots if name not in slots]
-        for name, value in slots.items():
-            try:
-                array = as_array(name, value)
-            except (TypeError, ValueError):  # no number, or lists of unequal lengths
-                kind = type(value).__name__
-                faults.append(f"parameter {i}: {name} is of type {kind}, needed an array")
-                continue
-            if name not in self.slots:
-                faults.append(f"parameter {i}: unexpected {name}")
-            elif (array.shape, array.dtype) != (p.shape, p.dtype):
-                faults.append(
-                    f"parameter {i}: {name} has shape {array.shape} and dtype {array.dtype}, "
-                    f"needed {p.shape} and {p.dtype}"
-                )
-        return faults
 
     def __repr__(self) -> str:
         groups = [
