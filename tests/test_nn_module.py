@@ -246,15 +246,6 @@ def test_repr_of_a_module_that_holds_itself_ends():
     assert "(parent): ..." in repr(Branches())
 
 
-def test_summary_counts_and_marks_frozen_parameters():
-    model = MLP([2, 3, 1])
-    model[0].weight.requires_grad = False
-    lines = model.summary().splitlines()
-    assert lines[1].split() == ["0.weight", "(2,", "3)", "float32,", "frozen", "6"]
-    assert lines[-1] == "MLP: 13 numbers in 4 parameters, 52 bytes"
-    assert len({len(line) for line in lines[:-1]}) == 1
-
-
 # --- what would lose a parameter ------------------------------------------------------------------
 
 

@@ -8,53 +8,19 @@ from reprlib import recursive_repr
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from ..arrays import Array, as_array
-from ..core import ArrayInTrace, Operand, Tensor, as_operand, assign, wrap
+from ..core import Operand, Tensor, assign
 from ..errors import StateError
-from ..recording import changes, sees_arrays, watchers
+from ..recording import changes
+from .parameter import Buffer as Buffer
+from .parameter import Parameter as Parameter
+from .parameter import in_dtype as in_dtype
+from .parameter import in_dtype_of as in_dtype_of
+from .summary import table
 
 Self = TypeVar("Self", bound="Module")
-
-
-class Parameter(Tensor):
-    """A Tensor that training changes: a leaf that requires a gradient.
-
-    An array or Tensor is copied in its dtype; plain numbers and lists become float32, the dtype of
-    layers, since one float64 number would turn a whole float32 net to float64.
-
-    Raises:
-        DtypeError: the dtype cannot carry a gradient.
-
-    >>> Parameter([1, 2]).dtype
-    dtype('float32')
-    """
-
-    __slots__ = ()
-
-    def __init__(
-        self, data: Operand, dtype: DTypeLike | None = None, requires_grad: bool = True
-    ) -> None:
-        if dtype is None and not isinstance(data, (np.ndarray, np.generic, Tensor)):
-            array = as_array("Parameter", data)
-            data = array if array.dtype.kind == "O" else array.astype(np.float32)
-        super().__init__(data, dtype, requires_grad)
-
-
-def in_dtype_of(who: str, parameter: Tensor, x: Operand) -> Tensor:
-    """Return x as a Tensor: arrays, and integers, are cast to the dtype of the parameter.
-
-    A Tensor of floats stays as it is, whatever their precision, as in any op.
-    """
-    if isinstance(x, ArrayInTrace):
-        return x if x.dtype == parameter.dtype else x.astype(parameter.dtype)
-    if isinstance(x, Tensor):
-        return x if x.dtype.kind in "fO" else x.astype(parameter.dtype)
-    if watchers and sees_arrays():
-        return in_dtype_of(who, parameter, as_operand(who, x))
-    # A copy, since the graph must not see later changes of the array.
-    return wrap(np.array(as_array(who, x), parameter.dtype))
+Kept = TypeVar("Kept", bound=Tensor)
 
 
 def as_integer(who: str, name: str, value: Any, least: int | None = None) -> int:
@@ -96,9 +62,9 @@ class Mismatch(NamedTuple):
 class Module:
     """The base of layers and models: write `forward`, and make parameters attributes.
 
-    Parameters and Modules are found in the attributes, also inside lists, tuples and dicts, in the
-    order in which they were set. One that is found twice is shared: it counts once, under the name
-    found first. pickle and deepcopy keep it shared.
+    Parameters, Buffers and Modules are found in the attributes, also inside lists, tuples and
+    dicts, in the order in which they were set. One that is found twice is shared: it counts once,
+    under the name found first. pickle and deepcopy keep it shared.
 
     Attributes:
         training: True in training, False in evaluation. Layers that differ between the two read it.
@@ -135,14 +101,15 @@ class Module:
         )
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(vars(self).get(name), Parameter) and not (
-            value is None or isinstance(value, Parameter)
-        ):
-            raise TypeError(
-                f"{type(self).__name__}: {name} is a Parameter, and a value of type "
-                f"{type(value).__name__} was given for it; it needs a Parameter, or None. "
-                f"Write to {name}.data to change the numbers."
-            )
+        before = vars(self).get(name)
+        if isinstance(before, (Parameter, Buffer)) and value is not None:
+            kind = Parameter if isinstance(before, Parameter) else Buffer
+            if not isinstance(value, kind):
+                raise TypeError(
+                    f"{type(self).__name__}: {name} is a {kind.__name__}, and a value of type "
+                    f"{type(value).__name__} was given for it; it needs a {kind.__name__}, or "
+                    f"None. Write to {name}.data to change the numbers."
+                )
         super().__setattr__(name, value)
         changes[0] += 1
 
@@ -178,17 +145,30 @@ class Module:
         Raises:
             ValueError: one name stands for two.
         """
+        return self._named(Parameter)
+
+    def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
+        """Yield every Buffer once, with its dotted name such as "1.running_mean".
+
+        Raises:
+            ValueError: one name stands for two.
+        """
+        return self._named(Buffer)
+
+    def _named(self, *kinds: type[Kept]) -> Iterator[tuple[str, Kept]]:
+        """Yield every Tensor of these kinds once, with its dotted name."""
         seen: set[int] = set()
         names: set[str] = set()
         for name, module in self.named_modules():
             for key, member in _members(module._attributes()):
-                if not isinstance(member, Parameter) or id(member) in seen:
+                if not isinstance(member, kinds) or id(member) in seen:
                     continue
                 whole = _dotted(name, key)
                 if whole in names:
                     raise ValueError(
-                        f"{type(self).__name__}: the name {whole} stands for two Parameters, so "
-                        "one would be lost when saved. Rename an attribute or a key of a dict."
+                        f"{type(self).__name__}: the name {whole} stands for two "
+                        f"{type(member).__name__}s, so one would be lost when saved. Rename an "
+                        "attribute or a key of a dict."
                     )
                 seen.add(id(member))
                 names.add(whole)
@@ -197,6 +177,10 @@ class Module:
     def parameters(self) -> Iterator[Parameter]:
         """Yield every Parameter once."""
         return (parameter for _, parameter in self.named_parameters())
+
+    def buffers(self) -> Iterator[Buffer]:
+        """Yield every Buffer once."""
+        return (buffer for _, buffer in self.named_buffers())
 
     def num_parameters(self) -> int:
         """Return how many numbers the parameters hold."""
@@ -222,19 +206,22 @@ class Module:
     # --- its state -------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Array]:
-        """Return the values of the parameters by name, as copies.
+        """Return the values of the parameters and buffers by name, as copies.
 
         >>> from microgrid.nn import Dense
         >>> {name: array.shape for name, array in Dense(3, 2).state_dict().items()}
         {'weight': (3, 2), 'bias': (2,)}
         """
-        return {name: parameter.numpy() for name, parameter in self.named_parameters()}
+        return {name: kept.numpy() for name, kept in self._state()}
+
+    def _state(self) -> Iterator[tuple[str, Parameter | Buffer]]:
+        return self._named(Parameter, Buffer)
 
     def load_state_dict(self, state_dict: Mapping[str, Operand], strict: bool = True) -> Mismatch:
-        """Write the values into the parameters, all or, if any does not fit, none.
+        """Write the values into parameters and buffers, all or, if any does not fit, none.
 
         Args:
-            state_dict: arrays or Tensors by name, of the shapes and dtypes of the parameters.
+            state_dict: arrays or Tensors by name, of the shapes and dtypes of this state.
             strict: whether names that are missing or unexpected are errors too.
 
         Returns:
@@ -248,12 +235,12 @@ class Module:
                 f"load_state_dict: a state of type {type(state_dict).__name__} was given; it needs "
                 "a dict of arrays by name. Pass what state_dict() returned."
             )
-        parameters = dict(self.named_parameters())
+        own = dict(self._state())
         mismatch = Mismatch(
-            [name for name in parameters if name not in state_dict],
-            [name for name in state_dict if name not in parameters],
+            [name for name in own if name not in state_dict],
+            [name for name in state_dict if name not in own],
         )
-        values, faults = _fitting(parameters, state_dict)
+        values, faults = _fitting(own, state_dict)
         if strict:
             missing, unexpected = mismatch
             faults = [f"missing {name}" for name in missing] + faults
@@ -263,9 +250,9 @@ class Module:
                 f"load_state_dict: the state does not fit this {type(self).__name__}: "
                 f"{'; '.join(faults)}. Nothing was loaded. Build the model as it was when saved."
             )
-        for name, parameter in parameters.items():
+        for name, kept in own.items():
             if name in values:
-                assign(parameter, values[name])
+                assign(kept, values[name])
         return mismatch
 
     # --- how it looks ----------------------------------------------------------------------------
@@ -287,40 +274,43 @@ class Module:
         lines = [f"  {extra}"] * bool(extra) + inner
         return "\n".join([f"{type(self).__name__}(", *lines, ")"])
 
-    def summary(self) -> str:
-        """Return a table of the parameters: names, shapes, dtypes, and how many numbers they hold.
+    def summary(self, x: Any = None) -> str:
+        """Return a table of the layers: output shapes, numbers that are learned, bytes; and totals.
+
+        Args:
+            x: an example of the input, or its shape as a tuple, in which None stands for any size
+                of the batch; with None there is no column of output shapes. The forward pass that
+                finds them runs on a copy in evaluation mode, and changes nothing.
+
+        A row is a layer: a Module with parameters of its own, or without Modules inside. What is
+        shared counts in the first row. A layer that was not called shows "-".
+
+        Raises:
+            TypeError: the tuple is no shape.
 
         >>> from microgrid.nn import MLP
-        >>> print(MLP([2, 3, 1]).summary())
-        parameter  shape   dtype    numbers
-        0.weight   (2, 3)  float32        6
-        0.bias     (3,)    float32        3
-        1.weight   (3, 1)  float32        3
-        1.bias     (1,)    float32        1
-        MLP: 13 numbers in 4 parameters, 52 bytes
+        >>> print(MLP([2, 3, 1]).summary((None, 2)))
+        Model: MLP
+        Layer (type)  Output shape  Parameters  Bytes
+        ---------------------------------------------
+        0 (Dense)     (None, 3)              9     36
+        1 (Dense)     (None, 1)              4     16
+        ---------------------------------------------
+        Total parameters: 13 (52 bytes)
+        Trainable: 13 (52 bytes)
+        Frozen: 0 (0 bytes)
         """
-        rows = [("parameter", "shape", "dtype", "numbers")]
-        memory = 0
-        for name, p in self.named_parameters():
-            frozen = "" if p.requires_grad else ", frozen"
-            rows.append((name, str(p.shape), f"{p.dtype}{frozen}", f"{p.size:,}"))
-            memory += p.data.nbytes
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join([*map(str.ljust, row[:3], widths), row[3].rjust(widths[3])]) for row in rows
-        ]
-        total = f"{self.num_parameters():,} numbers in {len(rows) - 1} parameters"
-        return "\n".join([*lines, f"{type(self).__name__}: {total}, {memory:,} bytes"])
+        return table(self, x)
 
 
 def _dotted(prefix: str, key: str) -> str:
     return f"{prefix}.{key}" if prefix else key
 
 
-def _members(attributes: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Parameter | Module]]:
-    """Yield the Parameters and Modules among the values, and in the containers among them."""
+def _members(attributes: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Yield Parameters, Buffers and Modules among the values, and in the containers among them."""
     for key, value in attributes:
-        if isinstance(value, (Parameter, Module)):
+        if isinstance(value, (Parameter, Buffer, Module)):
             yield key, value
         elif isinstance(value, (list, tuple)):
             yield from _members((f"{key}.{i}", item) for i, item in enumerate(value))
@@ -329,22 +319,22 @@ def _members(attributes: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Param
 
 
 def _fitting(
-    parameters: Mapping[str, Parameter], state: Mapping[str, Any]
+    own: Mapping[str, Tensor], state: Mapping[str, Any]
 ) -> tuple[dict[str, Array], list[str]]:
-    """Return copies of the values that parameters can take, and what is wrong with the others."""
+    """Return copies of the values that fit this model's own, and what is wrong with the others."""
     values, faults = {}, []
-    for name, parameter in parameters.items():
+    for name, kept in own.items():
         if name not in state:
             continue
         try:
-            # A copy: it may be a view of the very parameter that is written to.
+            # A copy: it may be a view of the very Tensor that is written to.
             value = np.array(as_array(name, state[name]), copy=True)
         except (TypeError, ValueError):  # no number, or lists of unequal lengths
             faults.append(f"{name} is of type {type(state[name]).__name__}, needed an array")
             continue
-        if value.shape != parameter.shape:
-            faults.append(f"{name} has shape {value.shape}, needed {parameter.shape}")
-        if value.dtype != parameter.dtype:
-            faults.append(f"{name} has dtype {value.dtype}, needed {parameter.dtype}")
+        if value.shape != kept.shape:
+            faults.append(f"{name} has shape {value.shape}, needed {kept.shape}")
+        if value.dtype != kept.dtype:
+            faults.append(f"{name} has dtype {value.dtype}, needed {kept.dtype}")
         values[name] = value
     return values, faults
