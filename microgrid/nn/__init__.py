@@ -29,5 +29,12 @@ from .dense import MLP as MLP
 from .dense import Dense as Dense
 from .dense import Linear as Linear
 from .dense import Sequential as Sequential
+from .module import Buffer as Buffer
 from .module import Module as Module
 from .module import Parameter as Parameter
+from .regularise import BatchNorm1d as BatchNorm1d
+from .regularise import Dropout as Dropout
+from .regularise import LayerNorm as LayerNorm
+from .shaping import Flatten as Flatten
+from .shaping import Identity as Identity
+from .shaping import Lambda as Lambda

@@ -31,3 +31,24 @@ uniform_like = Op(
     effect=True,
     private=True,
 )
+
+
+def _kept_like(x: Array, out: Array | None = None, *, p: float, rng: Rng) -> Any:
+    # Single precision whatever the dtype of x: it is faster, and a seed keeps the same elements.
+    drawn = np.random.default_rng(rng).random(x.shape, np.float32)
+    return np.greater_equal(drawn, p, out=out)
+
+
+kept_like = Op(
+    name="kept_like",
+    doc="Truth values in the shape of x, each False with probability p.",
+    kernel=_kept_like,
+    vjps=(None,),
+    domains=(Domain(),),
+    signature="(...)->(...)",
+    params=lambda shape: [{"p": p, "rng": 0} for p in (0.5, 0.0, 1.0)],
+    reference=lambda x, p, rng: np.random.default_rng(rng).random(x.shape, np.float32) >= p,
+    formula="u >= p",
+    effect=True,
+    private=True,
+)
