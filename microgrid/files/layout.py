@@ -67,7 +67,7 @@ def parse_header(text: bytes, data_size: int, origin: int = 0) -> Header:
         FileFormatError: the text is not a header, or its tensors do not fill the data exactly.
     """
     if not text.startswith(b"{"):
-        raise Scanner(text, origin).fault("'{' there, the start of a JSON object")
+        raise Scanner(text, origin).fault("'{', the start of a JSON object")
     scanner = Scanner(text, origin)
     entries: list[Entry] = []
     metadata: dict[str, str] = {}

@@ -41,7 +41,9 @@ class Scanner:
         """Return the error that says what stands here instead of what is needed."""
         found = self.text[self.at : self.at + SHOWN]
         what = repr(found)[1:] if found else "the end of the header"
-        return FileFormatError(f"byte {self.origin + self.at} is at {what}; it needs {needed}.")
+        return FileFormatError(
+            f"at byte {self.origin + self.at} there is {what}; it needs {needed}."
+        )
 
     def take(self, token: bytes) -> bool:
         """Return whether the token comes next, and step behind it if so."""
@@ -57,7 +59,7 @@ class Scanner:
             FileFormatError: something else comes next.
         """
         if not self.take(token):
-            raise self.fault(f"{token.decode()!r} there")
+            raise self.fault(repr(token.decode()))
 
     def end(self) -> None:
         """Raise unless only blanks are left.
@@ -127,7 +129,7 @@ class Scanner:
         self._skip_blanks()
         digits = NATURAL.match(self.text, self.at)
         if digits is None:
-            raise self.fault("a whole number from 0 to 2**63 - 1 there")
+            raise self.fault("a whole number from 0 to 2**63 - 1")
         self.at = digits.end()
         return int(digits.group())
 
