@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from numbers import Real
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -331,15 +330,3 @@ def _shaped_as(data: Array, pool: Array) -> Array:
     if data.dtype.hasobject:
         return np.empty_like(data)
     return pool[: data.nbytes].view(data.dtype).reshape(data.shape)
-
-
-def check_at_least_zero(who: str, settings: Mapping[str, Any], *names: str) -> None:
-    """Raise unless the named settings are numbers, not negative and not nan.
-
-    Raises:
-        ValueError: one is not.
-    """
-    for name in names:
-        value = settings[name]
-        if not isinstance(value, Real) or not float(value) >= 0:
-            raise ValueError(f"{who}: {name}={value!r} was given; it must be a number, at least 0.")

@@ -12,7 +12,8 @@ import numpy as np
 from ..arrays import Array
 from ..core import Tensor, next_serial
 from ..ops.arithmetic import quiet
-from .optimizer import Optimizer, Params, check_at_least_zero
+from .optimizer import Optimizer, Params
+from .settings import check_at_least_zero
 
 FLOAT32 = np.dtype(np.float32)
 

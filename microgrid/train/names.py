@@ -24,7 +24,17 @@ LOSSES: dict[str, Loss] = {
     "hinge": losses.hinge_loss,
     "squared_hinge": losses.squared_hinge_loss,
 }
-OPTIMIZERS: dict[str, Callable[[list[Tensor]], Optimizer]] = {"sgd": optim.SGD}
+OPTIMIZERS: dict[str, Callable[[list[Tensor]], Optimizer]] = {
+    "sgd": optim.SGD,
+    "adam": optim.Adam,
+    "adamw": optim.AdamW,
+    "nadam": optim.NAdam,
+    "rmsprop": optim.RMSprop,
+    "adagrad": optim.Adagrad,
+    "adadelta": optim.Adadelta,
+    "rprop": optim.Rprop,
+    "lion": optim.Lion,
+}
 
 
 def named_loss(who: str, loss: str | Loss) -> Loss:
