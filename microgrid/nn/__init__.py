@@ -32,6 +32,7 @@ from .dense import Sequential as Sequential
 from .module import Buffer as Buffer
 from .module import Module as Module
 from .module import Parameter as Parameter
+from .piecewise import PiecewiseLinear as PiecewiseLinear
 from .regularise import BatchNorm1d as BatchNorm1d
 from .regularise import Dropout as Dropout
 from .regularise import LayerNorm as LayerNorm
