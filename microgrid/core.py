@@ -332,6 +332,11 @@ class ArrayInTrace(Tensor):
 
     __slots__ = ()
 
+    def __getattr__(self, name: str) -> Any:
+        if hasattr(np.ndarray, name):
+            recording.reads(f"an array's {name}")
+        raise AttributeError(f"a Tensor has no attribute {name!r}.")
+
 
 def array_in_trace(data: Array) -> Tensor:
     """Return what stands for an array in a traced step."""

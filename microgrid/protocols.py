@@ -12,12 +12,16 @@ import numpy as np
 from .core import Operand, Tensor
 from .creation import ones_like, zeros_like
 from .ops import PUBLIC
+from .recording import reads
 
-# Questions about values and shapes, whose answers are no Tensors.
+# Questions whose answers are no Tensors: about shapes and the like, and about values.
 _QUESTIONS = {
-    np.allclose, np.array_equal, np.array_equiv, np.isclose, np.shape, np.ndim, np.size,
-    np.array_repr, np.array_str, np.array2string, np.may_share_memory, np.shares_memory,
-    np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj, np.min_scalar_type,
+    np.shape, np.ndim, np.size, np.array_repr, np.array_str, np.array2string,
+    np.may_share_memory, np.shares_memory, np.result_type, np.can_cast, np.iscomplexobj,
+    np.isrealobj,
+}  # fmt: skip
+_READINGS = {
+    np.allclose, np.array_equal, np.array_equiv, np.isclose, np.min_scalar_type,
     np.any, np.all, np.count_nonzero, np.nonzero,
 }  # fmt: skip
 
@@ -85,7 +89,9 @@ def array_function(
     Raises:
         TypeError: there is no such op, or it does not take these arguments.
     """
-    if func in _QUESTIONS:
+    if func in _READINGS:
+        reads(f"numpy.{func.__name__}()")
+    if func in _QUESTIONS or func in _READINGS:
         return func(*_as_arrays(args), **{key: _as_arrays(value) for key, value in kwargs.items()})
     name = f"{func.__module__}.{func.__name__}"
     op = _ALIASES.get(name.removeprefix("numpy.")) or PUBLIC.get(func.__name__)

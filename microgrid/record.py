@@ -122,6 +122,8 @@ class Record:
         inline: `inline(line, out, *inputs, **params)` writes the kernel out for the compiler, as
             NumPy calls with nothing around them, and returns True; or returns False and writes
             nothing. See `compiler.lines`.
+        inner: `inner(*inputs, **params)`, how large the numbers are that the kernel rounds, where
+            that may be more than its operands and its result tell: 1 + exp(-50) is 1.
         unit: the number that, as one of two operands, gives the other bit for bit.
         in_place: may the kernel write its result over an input of the same shape?
         view: is the result a view of its input?
@@ -163,6 +165,7 @@ class Record:
     selection: Selection | None = None
     composed: Callable[..., Any] | None = None
     inline: Callable[..., bool] | None = None
+    inner: Callable[..., Any] | None = None
     unit: float | None = None
     in_place: bool = False
     view: bool = False

@@ -77,8 +77,8 @@ def reading() -> None:
 
 def drawing() -> None:
     def build(w: World) -> Any:
-        numbers = itertools.count()  # whose state nobody can look at
-        return lambda x: x + np.full(3, next(numbers))
+        draw = itertools.count().__next__  # whose state nobody can look at
+        return lambda x: x + np.full(3, draw())
 
     check_live(build, args=(mg.zeros(3),))
 

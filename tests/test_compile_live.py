@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 import random
+import time
 import types
 from collections.abc import Callable
 from typing import Any
@@ -357,11 +357,38 @@ def test_drawing_is_refused_in_words() -> None:
 
 
 def test_making_another_array_in_each_call_is_refused_in_words() -> None:
-    numbers = itertools.count()
-    step = mg.compile(lambda x: x + np.full((3, 2), next(numbers)))
+    step = mg.compile(lambda x: x + np.full((3, 2), time.perf_counter_ns()))
     message, place = refusal_of(step, calls=2)
     assert message == (
         "compile: an array of shape (3, 2) was made that differs from the one in the call before "
         f"in the traced step ({place}). Every replay would use the same one. "
         "Pass it as an argument, or draw and compute it with ops."
     )
+
+
+def test_an_iterator_is_refused() -> None:
+    numbers = iter([1.0, 2.0, 3.0])
+    step = mg.compile(lambda x: x * next(numbers))
+    with pytest.raises(mg.errors.TraceError) as error:
+        step(np.ones(2))
+    assert str(error.value) == (
+        "compile: the step can reach an iterator, numbers, whose next value no replay would take. "
+        "Take it outside and pass it as an argument."
+    )
+    assert next(numbers) == 1.0  # it was refused before it was run
+
+
+def test_a_setting_that_the_step_changes_is_refused() -> None:
+    weight = mg.tensor([1.0], requires_grad=True)
+    optimizer = mg.optim.SGD([weight], lr=0.1)
+
+    def step(x):
+        optimizer.zero_grad()
+        (weight * x).sum().backward()
+        optimizer.step()
+        optimizer.param_groups[0]["lr"] *= 0.5
+
+    with pytest.raises(
+        mg.errors.TraceError, match=r"^compile: the setting lr of an optimiser was changed"
+    ):
+        mg.compile(step)(np.ones(1))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ..arrays import native
+from ..arrays import as_array, native
 from ..core import Tensor, array_in_trace, wrap
 from ..errors import TraceError
 from ..nested import Structure
@@ -71,7 +71,12 @@ def _canonical(value: Any) -> Any:
     """Return an array of a usual kind, or the Tensor."""
     if isinstance(value, Tensor):
         return value
-    array = native(np.asarray(value))
+    if type(value).__name__ in ("matrix", "MaskedArray"):
+        raise TraceError(
+            f"compile: an argument of type {type(value).__name__} was given, which a trace would "
+            "take for a plain array. Pass an array: numpy.asarray(x), or its filled()."
+        )
+    array = native(as_array("compile", value))
     plain = np.dtype(array.dtype.str)
     return array if array.dtype is plain else array.view(plain)
 

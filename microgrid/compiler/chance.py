@@ -8,34 +8,36 @@ from typing import Any
 
 import numpy as np
 
-# By module, what tells the state of the generator that all share.
-_SHARED = {"random": "getstate", "numpy.random": "get_state"}
+# By module, what tells the state of the generator that all share, and what sets it.
+_SHARED = {"random": ("getstate", "setstate"), "numpy.random": ("get_state", "set_state")}
 
 
 class Chance:
-    """The state of the random generators that a step can reach, before it is run."""
+    """The random generators that a step can reach, as they are before it is run."""
 
     def __init__(self, generators: Sequence[np.random.Generator]) -> None:
         self._generators = generators
+        self._modules = [name for name in _SHARED if name in sys.modules]
         self._before = self._states()
 
     def _states(self) -> list[Any]:
-        shared = (
-            _comparable(getattr(sys.modules[name], tell)())
-            for name, tell in _SHARED.items()
-            if name in sys.modules
-        )
-        own = (_comparable(rng.bit_generator.state) for rng in self._generators)
-        return [*shared, *own]
+        shared = [getattr(sys.modules[name], _SHARED[name][0])() for name in self._modules]
+        return [*shared, *(rng.bit_generator.state for rng in self._generators)]
 
     def was_used(self, by_ops: Iterable[Any]) -> bool:
         """Return whether one has drawn since, but for those that ops have drawn from."""
-        now = self._states()
         drawn = {id(rng) for rng in by_ops}
-        own = [id(rng) in drawn for rng in self._generators]
-        allowed = [False] * (len(now) - len(own)) + own
-        pairs = zip(self._before, now, allowed, strict=True)
-        return any(a != b and not fine for a, b, fine in pairs)
+        allowed = [False] * len(self._modules) + [id(rng) in drawn for rng in self._generators]
+        pairs = zip(self._before, self._states(), allowed, strict=True)
+        return any(not fine and _comparable(a) != _comparable(b) for a, b, fine in pairs)
+
+    def restore(self) -> None:
+        """Let all draw again what they have drawn since."""
+        for name, state in zip(self._modules, self._before, strict=False):
+            getattr(sys.modules[name], _SHARED[name][1])(state)
+        own = self._before[len(self._modules) :]
+        for rng, state in zip(self._generators, own, strict=True):
+            rng.bit_generator.state = state
 
 
 def _comparable(state: Any) -> Any:

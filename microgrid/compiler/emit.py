@@ -14,6 +14,7 @@ from numpy import ndarray
 
 from ..arrays import Array
 from ..core import Tensor, next_serial, wrap
+from ..record import BUILTIN
 from ..recording import changes, is_recording
 from .arena import Pool
 from .guards import Guard
@@ -243,7 +244,12 @@ class Emitter:
             return line.written
         named = named or kernel in (np.maximum, np.minimum)
         inputs.append(f"out={target}" if named else target)
-        return [f"{function}({', '.join(inputs + given)})"]
+        made = f"{function}({', '.join(inputs + given)})"
+        if call.op.name in BUILTIN:
+            return [made]
+        # Of an op of the user's nobody knows whether it has written to `out`.
+        local = self.source.new("t")
+        return [f"{local} = {made}", f"if {local} is not {target}: copyto({target}, {local})"]
 
     def _inlined(self, call: Call, out: Array | None) -> list[str] | None:
         """Return the lines that the op writes for itself, if it does."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dis
 import functools
+import io
 import math
 import os
 import sys
@@ -26,9 +27,12 @@ MANY = 64  # plain numbers in a list: more are compared as a whole
 Condition = tuple[str, tuple[Any, ...]]
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
-_INSTALLED = (
-    *{sysconfig.get_path(key) for key in ("stdlib", "platstdlib", "purelib", "platlib")},
-    os.path.dirname(os.path.dirname(__file__)),
+_INSTALLED = tuple(
+    os.path.join(path, "")
+    for path in (
+        *{sysconfig.get_path(key) for key in ("stdlib", "platstdlib", "purelib", "platlib")},
+        os.path.dirname(os.path.dirname(__file__)),
+    )
 )
 _GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME")
 _ATTRIBUTE = ("LOAD_ATTR", "LOAD_METHOD")
@@ -57,6 +61,7 @@ class Guard:
         self.of_data: list[Any] = []
         self.generators: list[np.random.Generator] = []
         self.tensors: list[Tensor] = []
+        self._settings: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self._held: list[Any] = []  # so that ids stay theirs
         self._known: set[int] = set()
         self._look_at(function, getattr(function, "__name__", "step"))
@@ -68,6 +73,14 @@ class Guard:
     def also(self, name: str, expression: str, *things: Any) -> None:
         """Add a condition."""
         self._note(name, expression, *things)
+
+    def setting_changed(self) -> str | None:
+        """Return which setting of an optimiser is not what it was, or None."""
+        for group, before in self._settings:
+            for name, value in before.items():
+                if not (group.get(name) is value or same(group.get(name), value)):
+                    return name
+        return None
 
     def declared(self, op: Any) -> None:
         """Let the op be still what its name stands for."""
@@ -124,6 +137,11 @@ class Guard:
             if isinstance(value, kinds):
                 look(value, name)
                 return
+        if hasattr(type(value), "__next__") and not isinstance(value, io.IOBase):
+            raise TraceError(
+                f"compile: the step can reach an iterator, {name}, whose next value no replay "
+                "would take. Take it outside and pass it as an argument."
+            )
         if hasattr(type(value), "guarded") or is_module(value) or _is_open(type(value)):
             self._look_at_object(value, name)
 
@@ -135,6 +153,7 @@ class Guard:
             (types.MethodType, functools.partial): self._look_at_bound,
             (staticmethod, classmethod): lambda value, name: self._look_at(value.__func__, name),
             property: lambda value, name: self._look_at(value.fget, name),
+            functools.cached_property: lambda value, name: self._look_at(value.func, name),
             types.FunctionType: self._look_at_function,
             (list, tuple, deque): self._look_at_list,
             dict: self._look_at_dict,
@@ -172,7 +191,7 @@ class Guard:
             self._holds(f"{name}[{i}]", f"{{0}}[{i}]", (value,), item)
 
     def _look_at_dict(self, value: dict[Any, Any], name: str) -> None:
-        self._note(f"len({name})", f"len({{0}}) == {len(value)}", value)
+        self._note(f"the keys of {name}", "[*{0}] == {1}", value, list(value))
         for key, item in value.items():
             self._holds(f"{name}[{key!r}]", "{0}[{1}]", (value, key), item)
 
@@ -183,6 +202,7 @@ class Guard:
                 if expression:
                     self._note(f"{name}.{place}", expression, *things)
                 self._look_at(inner, f"{name}.{place}")
+            self._settings += [(group, dict(group)) for group in getattr(value, "param_groups", ())]
             return
         counted = is_module(value)  # whose attributes cannot be set without being counted
         if counted:
@@ -200,17 +220,19 @@ class Guard:
         self, value: Any, kind: type, key: str, name: str, attributes: dict[str, Any]
     ) -> None:
         """Look at what an object has of its class: functions, numbers, slots."""
-        item = vars(kind).get(key)
-        if isinstance(item, (types.FunctionType, staticmethod, classmethod, property)):
-            self._look_at(item, f"{name}.{key}")
-        elif key not in attributes and hasattr(value, key):
+        item = vars(kind)[key]
+        if isinstance(item, types.MemberDescriptorType):
+            if hasattr(value, key):
+                self._holds(f"{name}.{key}", f"{{0}}.{key}", (value,), getattr(value, key))
+        elif hasattr(type(item), "__get__"):  # a method, a property: the code is what counts
+            self._holds(f"{name}.{key}", "{0}[{1}]", (vars(kind), key), item)
+        elif key not in attributes:
             self._holds(f"{name}.{key}", f"{{0}}.{key}", (value,), getattr(value, key))
 
     def _look_at_class(self, value: type, name: str) -> None:
-        if not _is_users(value):
-            return
-        for key in _attributes_of(value):
-            self._holds(f"{name}.{key}", f"{{0}}.{key}", (value,), getattr(value, key))
+        if _is_users(value):
+            for key in _attributes_of(value):
+                self._holds(f"{name}.{key}", "{0}[{1}]", (vars(value), key), vars(value)[key])
 
     def _look_at_function(self, function: types.FunctionType, name: str) -> None:
         if (function.__module__ or "").split(".")[0] in (_OWN, "numpy"):
@@ -225,6 +247,8 @@ class Guard:
         for key in ("__defaults__", "__kwdefaults__"):
             if getattr(function, key):
                 self._holds(f"{name}.{key}", f"{{0}}.{key}", (function,), getattr(function, key))
+        for key, item in vars(function).items():
+            self._holds(f"{name}.{key}", "{0}[{1}]", (vars(function), key), item)
         scope = function.__globals__
         for key in _names(function.__code__, _GLOBAL):
             if key not in scope:
@@ -236,10 +260,13 @@ class Guard:
 
     def _look_at_module(self, module: types.ModuleType, name: str, used: list[str]) -> None:
         """Look at what the code may use of a module of the user's own."""
-        if not _is_installed(module):
+        if not _is_installed(module) and id(module) not in self._known:
+            self._known.add(id(module))
             for key in used:
-                if key in vars(module) and not isinstance(vars(module)[key], types.ModuleType):
-                    held = vars(module)
+                held = vars(module)
+                if isinstance(held.get(key), types.ModuleType):
+                    self._look_at_module(held[key], f"{name}.{key}", used)
+                elif key in held:
                     self._holds(f"{name}.{key}", "{0}[{1}]", (held, key), held[key])
 
 

@@ -40,7 +40,7 @@ class Compiled:
     Attributes:
         function: what was compiled.
         traces: how many programs were traced.
-        before_trace: what is called before a step is traced, if anything.
+        before_trace: what is called before a step is traced, with what it can reach, if anything.
     """
 
     def __init__(
@@ -53,10 +53,11 @@ class Compiled:
         self.without = frozenset(without)
         self.traces = 0
         self._copies = False  # whether gradients are handed out as copies
-        self.before_trace: Callable[[], None] | None = None
+        self.before_trace: Callable[[Guard, Chance], None] | None = None
         self._programs: dict[Any, list[Replay]] = {}
         self._last: Replay | None = None
         self._lock = threading.Lock()
+        self._bound: dict[Any, Compiled] = {}  # for classes, as a class method is bound to one
         self._retraced: dict[str, int] = {}
         functools.update_wrapper(self, function, updated=())
         everyone.add(self)
@@ -73,11 +74,20 @@ class Compiled:
         """Return the function bound to an object, whose program is its own."""
         if instance is None:
             return self
-        kept = instance.__dict__.setdefault("_compiled_steps", _Bound())
-        if self not in kept:
+        if isinstance(instance, type):
+            kept = self._bound
+        elif hasattr(instance, "__dict__"):
+            kept = instance.__dict__.setdefault("_compiled_steps", _Bound())
+        else:
+            raise TypeError(
+                f"compile: objects of {type(instance).__name__} have no __dict__, where the "
+                "program of a method is kept. Compile a function that takes the object's arrays."
+            )
+        key = instance if kept is self._bound else self
+        if key not in kept:
             bound = self.function.__get__(instance, owner)
-            kept[self] = Compiled(bound, self.backend, self.without)
-        return kept[self]
+            kept[key] = Compiled(bound, self.backend, self.without)
+        return kept[key]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the step: the first time as it is written, later as a replay."""
@@ -163,12 +173,12 @@ class Compiled:
         return result
 
     def _run_traced(self, call: CallOf) -> tuple[Any, Program, Guard, Any]:
-        if self.before_trace is not None:
-            self.before_trace()
         guard = Guard(self.function)
         for option in call.fixed:
             guard.look_at(option, "an option")
         chance = Chance(guard.generators)
+        if self.before_trace is not None:
+            self.before_trace(guard, chance)
         with Tracer(guard.arrays, guard.tensors) as tracer:
             args, kwargs = call.with_stand_ins(tracer)
             result = self.function(*args, **kwargs)
@@ -180,6 +190,13 @@ class Compiled:
                 "random numbers were drawn by Python or NumPy",
                 "Every replay would use the same ones. Draw outside and pass them as an argument.",
                 program.fresh[0][2] if program.fresh else place_of_function(self.function),
+            )
+        setting = guard.setting_changed()
+        if setting is not None:
+            raise trace_error(
+                f"the setting {setting} of an optimiser was changed",
+                "No replay would change it again. Set it between calls.",
+                place_of_function(self.function),
             )
         # The caller gets Tensors without a graph, as from a replay.
         values = [leaf.value for leaf in outputs.leaves("")]

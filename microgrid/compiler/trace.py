@@ -45,6 +45,7 @@ class Tracer(Watcher):
         self._values: dict[int, Value] = {}  # by the id of the array, while that lives
         self._alive: dict[int, Any] = {}
         self._pending: tuple[Value, ...] = ()
+        self._refusal: TraceError | None = None
         self._composed: Value | None = None
         self._zeroed: set[Tensor] = set()
         self._entry: dict[Tensor, None] = {}
@@ -76,6 +77,8 @@ class Tracer(Watcher):
 
     def program(self, outputs: Sequence[Tensor | Array]) -> Program:
         """Return what was written down, as a program with these results."""
+        if self._refusal is not None:  # the step has caught it, and gone another way
+            raise self._refusal
         for leaf in self._leaves:
             self._see_what_was_set(leaf)
         found = [self.value_of(y._data if isinstance(y, Tensor) else y) for y in outputs]
@@ -198,7 +201,8 @@ class Tracer(Watcher):
 
     def read(self, how: str) -> None:
         """Refuse: what Python does with a value, a replay does not do again."""
-        raise trace_error(f"{how} was asked for", READING)
+        self._refusal = trace_error(f"{how} was asked for", READING)
+        raise self._refusal
 
     def rebinds(self, old: Tensor) -> None:
         """Refuse to change an array of the caller's, as the same code does outside."""
@@ -273,9 +277,11 @@ class Tracer(Watcher):
         gradients = {leaf: self._gradient_of(leaf) for leaf in leaves if leaf in self._gradients}
         self.lines.append(Update(action, optimizer, gradients, place_of_call()))
         covered = self._handed_out.uncover()
+        unseen = watching.set(None)  # it is run in each replay, whatever it does
         try:
             action()
         finally:
+            watching.reset(unseen)
             for leaf in covered:
                 self.hands_out(leaf)
 

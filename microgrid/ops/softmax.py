@@ -53,6 +53,7 @@ _logsumexp = Op(
         lambda xs: math.log(math.fsum(map(math.exp, xs))) if xs else -math.inf, x, axis, keepdims
     ),
     formula="ln Σ exp(x[i])",
+    inner=lambda x, **axes: 1,
 )
 
 
@@ -101,6 +102,7 @@ _log_softmax = Op(
     params=lambda shape: [{"axis": (i,)} for i in range(len(shape))],
     reference=lambda x, axis: np.log(np.exp(x) / np.sum(np.exp(x), axis[0], keepdims=True)),
     formula="x[i] - ln Σ exp(x[j])",
+    inner=lambda x, **axes: 1,
 )
 
 
@@ -144,6 +146,7 @@ softmax_cross_entropy = Op(
         -np.sum(labels * np.log(np.exp(logits) / np.sum(np.exp(logits), -1, keepdims=True)), -1)
     ),
     formula="-Σ labels[i] * log_softmax(logits)[i]",
+    inner=lambda logits, labels: 1,
     private=True,
 )
 

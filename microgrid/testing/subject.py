@@ -82,6 +82,8 @@ class Frozen(Replay):
 class Perturbed(Frozen):
     """A replay in which every operand of every call is off by a tiny share, at random.
 
+    So is what a kernel rounds inside, if its op tells how large that is.
+
     How far the results are off tells how rounding errors grow on the way, for any op: to the share
     as to the unit roundoff. Source: Parker (1997), Monte Carlo arithmetic.
     """
@@ -94,7 +96,11 @@ class Perturbed(Frozen):
         self, op: Op, inputs: tuple[Tensor, ...], arrays: list[Array], params: dict[str, Any]
     ) -> Array:
         """Return the op's value on operands that are slightly off."""
-        return super().run(op, inputs, [self._off(a) for a in arrays], params)
+        y = super().run(op, inputs, [self._off(a) for a in arrays], params)
+        if op.inner is None or y.dtype.kind != "f":
+            return y
+        share = self._rng.choice([-PERTURBATION, PERTURBATION], y.shape)
+        return np.asarray(y + share * op.inner(*arrays, **params), y.dtype)
 
     def _off(self, array: Array) -> Array:
         if array.dtype.kind != "f" or (array.ndim == 0 and float(array).is_integer()):

@@ -173,7 +173,7 @@ def predict(
     size = as_count("predict", "batch_size", batch_size, 1)
     starts = range(0, max(len(inputs), 1), size)  # one empty batch tells the shape for none
     with _mode(model, training=False), np.errstate(all="ignore"):
-        run = predictor(model, len(starts), compile)
+        run = predictor("predict", model, len(starts), compile)
         batches = (inputs[start : start + size] for start in starts)
         return np.concatenate([_rows(run(batch), len(batch)) for batch in batches])
 
@@ -191,7 +191,6 @@ class _Training:
     ) -> None:
         self.model = model
         self.loss = loss
-        self.compiled = compiled
         self.metrics = metrics
         self.interruption = Interruption()
         groups = optimizer.param_groups
@@ -219,7 +218,7 @@ class _Training:
                     if validation is not None:
                         measured = _evaluate(
                             self.model, validation, self.loss, self.metrics, batch_size,
-                            self.compiled,
+                            self.step.compiled is not None,
                         )  # fmt: skip
                         self._check_validation(measured["loss"], epoch)
                         results |= {f"val_{name}": value for name, value in measured.items()}
@@ -312,7 +311,7 @@ def _evaluate(
 ) -> dict[str, float]:
     means = _Means(metrics)
     with _mode(model, training=False), no_grad(), np.errstate(all="ignore"):
-        run = predictor(model, math.ceil(samples.count / size), compiled)
+        run = predictor("evaluate", model, math.ceil(samples.count / size), compiled)
         for x, y in samples.batches(size):
             prediction = run(x)
             means.add(value_of("evaluate", loss(prediction, wrap(y))), prediction, y)

@@ -11,6 +11,8 @@ import numpy as np
 
 from ..arrays import Array
 from ..compiler import Compiled
+from ..compiler.chance import Chance
+from ..compiler.guards import Guard
 from ..core import Tensor, assign, wrap
 from ..errors import ShapeError, TraceError
 from ..nn import Module
@@ -73,6 +75,7 @@ class TrainingStep:
         """
         if self.compiled is None:
             return self._eager(x, y)
+        self._before = None
         self.interruption.hold()
         try:
             result = self.compiled.quietly(x, y)
@@ -116,15 +119,17 @@ class TrainingStep:
         self.interruption.release()
         return value, prediction
 
-    def _remember(self) -> None:
-        """Keep what a step changes, so that one that cannot be traced can be undone."""
-        values = [p._data.copy() for p in self.parameters]
+    def _remember(self, guard: Guard, chance: Chance) -> None:
+        """Keep what a step may change, so that one that cannot be traced can be undone."""
+        leaves = {id(p): p for p in (*self.parameters, *guard.tensors)}.values()
+        values = [(p, p._data.copy()) for p in leaves if p.is_leaf]
         state = self.optimizer.state_dict()
 
         def restore() -> None:
-            for p, before in zip(self.parameters, values, strict=True):
+            for p, before in values:
                 assign(p, before)
             self.optimizer.load_state_dict(state)
+            chance.restore()
 
         self._before = restore
 
@@ -133,11 +138,7 @@ class TrainingStep:
         if self._before is not None:
             self._before()
             self._before = None
-        warnings.warn(
-            f"fit: the step runs uncompiled, as it cannot be traced: {error} "
-            "Pass compile=False if that is meant.",
-            stacklevel=2,
-        )
+        warn_uncompiled("fit", "step", error)
 
     def forget_gradients(self) -> None:
         """Set `.grad` of every parameter to None."""
@@ -149,7 +150,7 @@ class TrainingStep:
 WORTH_COMPILING = 8
 
 
-def predictor(model: Module, batches: int, compiled: bool) -> Callable[[Array], Any]:
+def predictor(who: str, model: Module, batches: int, compiled: bool) -> Callable[[Array], Any]:
     """Return the model as a function of a batch, in evaluation mode and without gradients."""
     if not compiled:
         return lambda x: _without_graph(model, x)
@@ -160,12 +161,25 @@ def predictor(model: Module, batches: int, compiled: bool) -> Callable[[Array], 
         known = vars(model)["_predictor"] = Compiled(model)
 
     def run(x: Array) -> Any:
-        try:
-            return known.quietly(x)
-        except TraceError:
-            return _without_graph(model, x)
+        nonlocal compiled
+        if compiled:
+            try:
+                return known.quietly(x)
+            except TraceError as error:
+                compiled = False
+                warn_uncompiled(who, "model", error)
+        return _without_graph(model, x)
 
     return run
+
+
+def warn_uncompiled(who: str, what: str, error: TraceError) -> None:
+    """Say that something runs as it is, and why."""
+    warnings.warn(
+        f"{who}: the {what} runs uncompiled, as it cannot be traced: {error} "
+        "Pass compile=False if that is meant.",
+        stacklevel=4,
+    )
 
 
 def _without_graph(model: Module, x: Array) -> Any:
