@@ -143,8 +143,9 @@ class BatchNorm1d(Module):
         else:
             if self.training:
                 self._check_batch(t)
-                self._update(t, axes)
-            y = standardised(t, axis=axes, eps=self.eps)
+            y, variance = standardised(t, axes, self.eps)
+            if self.training:
+                self._update(t, axes, variance)
         if self.weight is None or self.bias is None:
             return y
         return y * _per_feature(self.weight, t) + _per_feature(self.bias, t)
@@ -163,19 +164,18 @@ class BatchNorm1d(Module):
         y = (t - mean) / spread
         return y.astype(t.dtype) if t.dtype == np.float16 else y
 
-    def _update(self, t: Tensor, axes: Axes) -> None:
-        """Move the running statistics towards those of the batch."""
-        mean, variance, seen = self.running_mean, self.running_var, self.num_batches_tracked
-        if mean is None or variance is None or seen is None:
+    def _update(self, t: Tensor, axes: Axes, variance: Any) -> None:
+        """Move the running statistics towards those of the batch, whose variance is over n."""
+        mean, spread, seen = self.running_mean, self.running_var, self.num_batches_tracked
+        if mean is None or spread is None or seen is None:
             return
+        n = t.size // self.num_features
         with no_grad():
-            wide = t.astype(mean.dtype) if t.dtype == np.float16 else t
             assign(seen, seen + 1)
             share: Any = 1 / seen if self.momentum is None else self.momentum
-            for running, new in (
-                (mean, ops.mean(wide, axes)),
-                (variance, ops.var(wide, axes, ddof=1)),
-            ):
+            wide = t.astype(mean.dtype) if t.dtype == np.float16 else t
+            unbiased = ops.reshape(variance, (-1,)) * (n / (n - 1))
+            for running, new in ((mean, ops.mean(wide, axes)), (spread, unbiased)):
                 assign(running, running * (1 - share) + new * share)
 
     def extra_repr(self) -> str:
@@ -241,7 +241,7 @@ class LayerNorm(Module):
                 f"{self!r}: an input of shape {t.shape} was given; its last dimensions must be "
                 f"{self.normalized_shape}. Reshape it, or change normalized_shape."
             )
-        y = standardised(t, axis=tuple(range(t.ndim - count, t.ndim)), eps=self.eps)
+        y, _ = standardised(t, tuple(range(t.ndim - count, t.ndim)), self.eps)
         return y if self.weight is None or self.bias is None else y * self.weight + self.bias
 
     def extra_repr(self) -> str:

@@ -6,72 +6,40 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array
-from ..core import Op
-from .arithmetic import ANY, chain
-from .axes import Axes, count, reduction_params
-from .reduction import mean, mean_kernel
-from .statistics import _centre, _centred, _wide
+from ..arrays import Array, into
+from ..core import Op, Tensor
+from ..record import Domain
+from .arithmetic import chain, square
+from .axes import Axes
+from .reduction import mean
+from .statistics import _centred
 
 
-def _inverse(centred: Array, axis: Axes, eps: float) -> Any:
-    return 1 / np.sqrt(mean_kernel(np.square(centred), axis=axis, keepdims=True) + eps)
+def _inverse_root(x: Array, out: Array | None = None, *, eps: float) -> Any:
+    return into(out, 1 / np.sqrt(x + eps))
 
 
-@_wide
-def _standardise(x: Array, *, axis: Axes, eps: float) -> Any:
-    centred = _centre(x, axis=axis)
-    return centred * _inverse(centred, axis, eps)
-
-
-@_wide
-def _inverse_spread(x: Array, *, axis: Axes, eps: float) -> Any:
-    return _inverse(_centre(x, axis=axis), axis, eps)
-
-
-def _params(shape: tuple[int, ...]) -> list[dict[str, Any]]:
-    """Return legal parameters; a single value is its own mean."""
-    axes = dict.fromkeys(p["axis"] for p in reduction_params(shape))
-    # With a smaller eps finite differences would be too coarse where values are nearly equal.
-    return [{"axis": axis, "eps": eps} for axis in axes if count(shape, axis) > 1
-            for eps in (0.5, 0.1)]  # fmt: skip
-
-
-def _rule(g: Any, y: Any, x: Any, *, axis: Axes, eps: float) -> Any:
-    # The parts of g along 1 and along y move mean and spread only: they are taken out.
-    along = y * mean(chain(g, y), axis, keepdims=True)
-    return chain(_centred(g, axis=axis) - along, inverse_spread(x, axis=axis, eps=eps))
-
-
-def _inverse_rule(g: Any, y: Any, x: Any, *, axis: Axes, eps: float) -> Any:
-    slope = standardised(x, axis=axis, eps=eps) * y * y / -count(x.shape, axis)
-    return chain(g, slope)
-
-
-standardised: Op = Op(
-    name="standardised",
-    doc="x less its mean, over the root of its variance plus eps, along some axes.",
-    kernel=_standardise,
-    vjps=(_rule,),
-    domains=(ANY,),
-    signature="(...)->(...)",
-    params=_params,
-    reference=lambda x, axis, eps: (
-        (x - np.mean(x, axis, keepdims=True)) / np.sqrt(np.var(x, axis, keepdims=True) + eps)
-    ),
-    formula="(x - mean x) / sqrt(var x + eps)",
+inverse_root: Op = Op(
+    name="inverse_root",
+    doc="1 over the root of x plus eps, a positive number, for x that is not negative.",
+    kernel=_inverse_root,
+    vjps=(lambda g, y, x, eps: chain(g, y * y * y * -0.5),),
+    domains=(Domain(0.0, 3.0, include=(0.0, 1.0)),),
+    params=lambda shape: [{"eps": eps} for eps in (0.5, 0.1)],
+    reference=lambda x, eps: 1 / (x + eps) ** 0.5,
+    formula="1 / sqrt(x + eps)",
     private=True,
 )
 
-inverse_spread: Op = Op(
-    name="inverse_spread",
-    doc="1 over the root of the variance plus eps, along some axes, which are kept.",
-    kernel=_inverse_spread,
-    vjps=(_inverse_rule,),
-    domains=(ANY,),
-    signature="(...)->(...)",
-    params=_params,
-    reference=lambda x, axis, eps: 1 / np.sqrt(np.var(x, axis, keepdims=True) + eps),
-    formula="1 / sqrt(var x + eps)",
-    private=True,
-)
+
+def standardised(x: Tensor, axis: Axes, eps: float) -> tuple[Any, Any]:
+    """Return (x - mean) / sqrt(variance + eps) along some axes, and the variance over n.
+
+    The variance keeps the axes. Halves are computed in single precision, in which the variance is
+    returned: their squares overflow early.
+    """
+    wide: Any = x.astype(np.float32) if x.dtype == np.float16 else x
+    centred: Any = _centred(wide, axis=axis)
+    variance: Any = mean(square(centred), axis, keepdims=True)
+    y = centred * inverse_root(variance, eps=eps)
+    return (y if wide is x else y.astype(np.float16)), variance
