@@ -141,7 +141,9 @@ from .selection import Selection as Selection
 from .train import History as History
 from .train import evaluate as evaluate
 from .train import fit as fit
+from .train import load_checkpoint as load_checkpoint
 from .train import predict as predict
+from .train import save_checkpoint as save_checkpoint
 from .transforms import grad as grad
 from .transforms import hessian as hessian
 from .transforms import hvp as hvp

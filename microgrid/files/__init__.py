@@ -47,7 +47,7 @@ def save(
     ...     mg.nn.Dense(3, 2).load_state_dict(mg.load(path))
     Mismatch(missing_keys=[], unexpected_keys=[])
     """
-    place = _as_path("save", path)
+    place = as_path("save", path)
     state = model_or_state
     if not isinstance(state, Mapping):
         if isinstance(state, type) or not callable(getattr(state, "state_dict", None)):
@@ -83,7 +83,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, Array]:
     ...     mg.load(path)
     {'n': array(3), 'x': array([1.5, 2.5])}
     """
-    return safetensors.read("load", _as_path("load", path))[0]
+    return safetensors.read("load", as_path("load", path))[0]
 
 
 def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -101,10 +101,10 @@ def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     ...     mg.files.load_metadata(path)
     {'trained on': 'digits'}
     """
-    return safetensors.read_metadata("load_metadata", _as_path("load_metadata", path))
+    return safetensors.read_metadata("load_metadata", as_path("load_metadata", path))
 
 
-def _as_path(who: str, path: Any) -> str:
+def as_path(who: str, path: Any) -> str:
     """Return a path as a str.
 
     Raises:
