@@ -138,7 +138,7 @@ class Adagrad(Optimizer):
     >>> optimizer = Adagrad([p], lr=0.5)
     >>> (p * p).sum().backward()
     >>> optimizer.step()  # the first step has the size of lr
-    >>> p.tolist()
+    >>> p.numpy().round(6).tolist()
     [0.5, 99.5]
     """
 

@@ -40,13 +40,13 @@ class OneCycleLR(Schedule):
 
     >>> import microgrid as mg
     >>> optimizer = mg.optim.Adam([mg.zeros(1)])
-    >>> schedule = OneCycleLR(optimizer, max_lr=1.0, total_steps=11)
-    >>> rates = []
-    >>> for _ in range(10):
+    >>> schedule = OneCycleLR(optimizer, max_lr=1.0, total_steps=10)
+    >>> rates = schedule.get_last_lr()
+    >>> for _ in range(9):
     ...     schedule.step()
     ...     rates += schedule.get_last_lr()
     >>> [round(rate, 2) for rate in rates]
-    [0.52, 1.0, 0.95, 0.81, 0.61, 0.39, 0.19, 0.05, 0.0, 0.0]
+    [0.04, 0.52, 1.0, 0.95, 0.81, 0.61, 0.39, 0.19, 0.05, 0.0]
     """
 
     def __init__(
