@@ -12,6 +12,7 @@ from ..core import Tensor, array_in_trace, wrap
 from ..errors import TraceError
 from ..nested import Structure
 from ..recording import is_recording
+from .guards import PLAIN
 from .passes import frozen
 from .trace import Tracer
 
@@ -39,7 +40,11 @@ class CallOf:
                 "Tensors, or what can be hashed. Pass its arrays."
             ) from None
         shape = _outline(self.structure)
-        fixed = tuple((type(value), frozen(value)) for value in self.fixed)
+        # Other objects may be equal and yet hold other numbers.
+        fixed = tuple(
+            (type(value), frozen(value) if isinstance(value, PLAIN) else id(value))
+            for value in self.fixed
+        )
         return shape, fixed, tuple(map(_signature, self.leaves)), is_recording.get()
 
     def with_stand_ins(self, tracer: Tracer) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -66,6 +66,10 @@ class Emitter:
 
     Attributes:
         source: what was written.
+        checks: the conditions under which the program is that of the step.
+        copies: whether gradients are left behind as copies, as somebody keeps them.
+        holders: counts who holds the gradients that a replay left behind; `held` is how many do
+            if nobody but the program does.
     """
 
     def __init__(
@@ -78,6 +82,7 @@ class Emitter:
     ) -> None:
         self.copies = copies
         self.held: list[int] = []
+        self.checks: list[str] = []
         self.plan, self.kinds, self.guard, self.inline = plan, kinds, guard, inline
         self.recording = is_recording.get()
         self.scratch = Pool()
@@ -154,12 +159,18 @@ class Emitter:
             parts.append(f"{name(leaf, 'p')}.grad is None")
         for value in self._entry_gradients():
             parts.append(f"{name(value.source, 'p')}.grad is not None")
+        for value, found in self.plan.arrays.items():
+            if value.kind == "array" and found.flags.writeable:  # it may be given another shape
+                given = name(found, "a")
+                parts.append(f"{given}.shape == {value.shape}")
+                parts.append(f"{given}.strides == {value.strides}")
         if self.guard.counted:
             parts.append(f"{name(changes, 'changes')}[0] == {name(self.guard.seen, 'seen')}[0]")
         held = name(self.held, "held")
         parts += [f"{count} <= {held}[{i}]" for i, count in enumerate(self._counts())]
         for expression, things in (*self.guard.conditions, *self.plan.conditions):
             parts.append(expression.format(*(name(thing, "k") for thing in things)))
+        self.checks = parts
         whole = [parts[i : i + 50] for i in range(0, len(parts), 50)]  # Python nests no deeper
         return [" and ".join(some) for some in whole]
 

@@ -22,11 +22,13 @@ from ..record import OPS
 from ..recording import changes
 
 LIMIT = 20_000  # conditions: what reaches more holds a data set in Python objects
+SMALL = 1 << 16  # bytes: arrays up to that are compared before and after a trace
 MANY = 64  # plain numbers in a list: more are compared as a whole
 
 Condition = tuple[str, tuple[Any, ...]]
 
-_PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
+# What is told by its value, in which nothing else can change.
+PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
 _INSTALLED = tuple(
     os.path.join(path, "")
     for path in (
@@ -61,10 +63,12 @@ class Guard:
         self.of_data: list[Any] = []
         self.generators: list[np.random.Generator] = []
         self.tensors: list[Tensor] = []
+        self._optimizers: list[Any] = []
         self._settings: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self._held: list[Any] = []  # so that ids stay theirs
         self._known: set[int] = set()
         self._look_at(function, getattr(function, "__name__", "step"))
+        self._contents = [(a, a.tobytes()) for a in self.of_data if a.nbytes <= SMALL]
 
     def look_at(self, value: Any, name: str) -> None:
         """Look at a further thing."""
@@ -73,6 +77,19 @@ class Guard:
     def also(self, name: str, expression: str, *things: Any) -> None:
         """Add a condition."""
         self._note(name, expression, *things)
+
+    def array_changed(self) -> bool:
+        """Return whether an array that was met is not what it was; of large ones nobody knows.
+
+        What training changes is left out: the memory of Tensors, gradients and optimisers.
+        """
+        changed = [array for array, before in self._contents if array.tobytes() != before]
+        if not changed:
+            return False
+        trained = [part for t in self.tensors for part in (t._data, t.grad) if part is not None]
+        for optimizer in self._optimizers:
+            trained += [slot for slots in optimizer.state.values() for slot in slots.values()]
+        return any(not any(np.may_share_memory(a, b) for b in trained) for a in changed)
 
     def setting_changed(self) -> str | None:
         """Return which setting of an optimiser is not what it was, or None."""
@@ -83,7 +100,10 @@ class Guard:
         return None
 
     def declared(self, op: Any) -> None:
-        """Let the op be still what its name stands for."""
+        """Let the op be still what its name stands for, and its rules what they are."""
+        rules = op.vjps if isinstance(op.vjps, tuple) else (op.vjps.rule,)
+        for function in (op.kernel, *rules):
+            self._look_at(function, op.name)
         self._note(op.name, "{0}.get({1}, {2}) is {2}", OPS, op.name, op, counted=True)
 
     def changed(self) -> str | None:
@@ -118,7 +138,7 @@ class Guard:
     ) -> None:
         """Note that what is found by `access` is this value, and look at that too."""
         is_value = f"{access} is {{{len(owner)}}}"
-        if isinstance(value, _PLAIN) and not isinstance(value, (bool, type(None))):
+        if isinstance(value, PLAIN) and not isinstance(value, (bool, type(None))):
             # Another object may be the same number.
             test = f"({is_value} or {{{len(owner) + 1}}}({access}, {{{len(owner)}}}))"
             self._note(name, test, *owner, value, same, counted=counted)
@@ -129,7 +149,7 @@ class Guard:
     # --- what there is to look at ----------------------------------------------------------------
 
     def _look_at(self, value: Any, name: str) -> None:
-        if isinstance(value, _PLAIN) or id(value) in self._known:
+        if isinstance(value, PLAIN) or id(value) in self._known:
             return
         self._known.add(id(value))
         self._held.append(value)
@@ -183,7 +203,7 @@ class Guard:
 
     def _look_at_list(self, value: Any, name: str) -> None:
         self._note(f"len({name})", f"len({{0}}) == {len(value)}", value)
-        plain = len(value) > MANY and all(isinstance(item, _PLAIN) for item in value)
+        plain = len(value) > MANY and all(isinstance(item, PLAIN) for item in value)
         if plain:
             self._note(name, "{0} == {1}", value, type(value)(value))
             return
@@ -202,13 +222,19 @@ class Guard:
                 if expression:
                     self._note(f"{name}.{place}", expression, *things)
                 self._look_at(inner, f"{name}.{place}")
-            self._settings += [(group, dict(group)) for group in getattr(value, "param_groups", ())]
+            if hasattr(value, "param_groups"):
+                self._optimizers.append(value)
+                self._settings += [(group, dict(group)) for group in value.param_groups]
             return
         counted = is_module(value)  # whose attributes cannot be set without being counted
         if counted:
             mode = "{0}.training is {1}"
             self._note(f"{name}.training", mode, value, value.training, counted=True)
         attributes = getattr(value, "__dict__", {})
+        self._note(
+            f"the attributes of {name}", f"len({{0}}) == {len(attributes)}", attributes,
+            counted=counted,
+        )  # fmt: skip
         for key, item in attributes.items():
             self._holds(f"{name}.{key}", "{0}[{1}]", (attributes, key), item, counted)
         for kind in type(value).__mro__:

@@ -107,7 +107,7 @@ def _plan_updates(made: Plan, flat: bool) -> dict[Update, list[FlatUpdate]]:
 def _flat_groups(update: Update, homes: dict[Tensor, Array]) -> list[FlatUpdate] | None:
     """Return the groups as vectors, if the optimiser can take them so."""
     optimizer = update.optimizer
-    if optimizer is None or not optimizer.elementwise:
+    if not optimizer.elementwise:
         return None
     everything: list[tuple[dict[str, Any], list[Tensor]]] = []
     for group in optimizer.param_groups:
@@ -121,7 +121,7 @@ def _flat_groups(update: Update, homes: dict[Tensor, Array]) -> list[FlatUpdate]
             everything.append((group, leaves))
     found = []
     for group, leaves in everything:
-        data = _moved([p._data for p in leaves])
+        data = already_side_by_side([p._data for p in leaves])
         if data is None:
             if not all(map(is_held_once, leaves)) or not _slots_can_move(optimizer, leaves):
                 return None
@@ -167,10 +167,6 @@ def _fits(p: Tensor, optimizer: Any, first: Tensor) -> bool:
         state[name] == other[name] for name in optimizer.counts if name in state
     )
     return p.dtype == first.dtype and p.dtype.kind == "f" and same_state
-
-
-def _moved(arrays: list[Array]) -> Array | None:
-    return already_side_by_side(arrays)
 
 
 def _slots_can_move(optimizer: Any, leaves: list[Tensor]) -> bool:

@@ -65,6 +65,21 @@ class Replay:
         self._fresh = program.fresh
         self._emitter = emitter
 
+    @property
+    def pieces(self) -> list[Any]:
+        """The memory that it works in."""
+        return [*self.plan.pool.pieces, *self._emitter.scratch.pieces]
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory it has, gradients included."""
+        return self.plan.nbytes + self._emitter.scratch.nbytes
+
+    @property
+    def conditions(self) -> int:
+        """How many conditions are checked before each run."""
+        return len(self._emitter.checks)
+
     def is_held(self) -> bool:
         """Return whether somebody holds a gradient that the last replay left behind."""
         now = self._emitter.holders()

@@ -20,10 +20,10 @@ def explained(replay: Any) -> str:
         [
             f"{len(plan.steps)} lines, of which {len(calls)} are calls of ops: {most}",
             f"left out: {notes}; {views} views found once",
-            f"memory: {len(plan.pool.pieces)} buffers of {plan.pool.nbytes} bytes, "
+            f"memory: {len(replay.pieces)} buffers of {replay.nbytes - plan.gradient_bytes} bytes, "
             f"{plan.gradient_bytes} bytes of gradients",
             f"used again: {plan.pool.reused} times memory that was free, "
             f"{plan.in_place} times that of an operand",
-            f"checked before each replay: {len(replay.guard.conditions)} conditions",
+            f"checked before each replay: {replay.conditions} conditions",
         ]
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import threading
-import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -25,9 +24,7 @@ from .replays import Replay
 from .report import explained
 from .trace import Tracer, place_of_function, trace_error
 
-LIMIT = 64  # programs: more kinds of arguments than that are a mistake
-quiet = np.errstate(all="ignore")
-everyone: weakref.WeakSet[Compiled] = weakref.WeakSet()
+PROGRAMS = 64  # at most: more kinds of arguments than that are a mistake
 
 
 class Compiled:
@@ -60,7 +57,6 @@ class Compiled:
         self._bound: dict[Any, Compiled] = {}  # for classes, as a class method is bound to one
         self._retraced: dict[str, int] = {}
         functools.update_wrapper(self, function, updated=())
-        everyone.add(self)
 
     def guarded(self) -> Iterator[tuple[str, str, tuple[Any, ...], Any]]:
         """Yield what others that call this one rely on."""
@@ -139,10 +135,10 @@ class Compiled:
     def _note_change(self, known: list[Replay]) -> None:
         """Raise if the same thing changes again and again, so that nothing is ever replayed."""
         if not known:
-            if sum(map(len, self._programs.values())) >= LIMIT:
+            if sum(map(len, self._programs.values())) >= PROGRAMS:
                 raise TraceError(
-                    f"compile: {LIMIT} programs were traced for different arguments. Pass numbers "
-                    "that change as arrays, and batches in few sizes."
+                    f"compile: {PROGRAMS} programs were traced for different arguments. Pass "
+                    "numbers that change as arrays, and batches in few sizes."
                 )
             return
         what = known[-1].guard.changed()
@@ -191,6 +187,12 @@ class Compiled:
                 "Every replay would use the same ones. Draw outside and pass them as an argument.",
                 program.fresh[0][2] if program.fresh else place_of_function(self.function),
             )
+        if guard.array_changed():
+            raise trace_error(
+                "an array from outside was written to",
+                "No replay would write to it again. Keep it as a Tensor, and use assign().",
+                place_of_function(self.function),
+            )
         setting = guard.setting_changed()
         if setting is not None:
             raise trace_error(
@@ -213,12 +215,12 @@ class Compiled:
     @property
     def buffers(self) -> list[np.ndarray[Any, Any]]:
         """The pieces of memory that the last program works in, as uint8[bytes]."""
-        return list(self._program("buffers").plan.pool.pieces)
+        return self._program("buffers").pieces
 
     @property
     def memory(self) -> int:
         """The bytes of the buffers and gradients of all programs."""
-        return sum(r.plan.nbytes for some in self._programs.values() for r in some)
+        return sum(replay.nbytes for some in self._programs.values() for replay in some)
 
     def explain(self) -> str:
         """Return a report on the last program: calls, buffers, bytes, and what was saved."""
@@ -296,6 +298,8 @@ def compile(  # noqa: A001  the name in the ecosystem
         return functools.partial(compile, backend=backend, without=without)
     if backend != "numpy":
         raise ValueError(f"compile: backend={backend!r} was given; the one there is is 'numpy'.")
+    if isinstance(without, str):
+        without = (without,)
     unknown = set(without) - {*PASSES, "reuse", "flat", "inline"}
     if unknown:
         raise ValueError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Collection, Sequence
-from contextlib import nullcontext
 from contextvars import Token
 from typing import Any
 
@@ -191,7 +190,7 @@ class Tracer(Watcher):
         outer, views = carrier.set(None), self.keeps_views
         self.keeps_views = True  # as in a backward pass on arrays
         try:
-            with enable_grad() if record else no_grad(), nullcontext():
+            with enable_grad() if record else no_grad():
                 _propagate(order, grads, keep, record=True)
         finally:
             carrier.reset(outer)
