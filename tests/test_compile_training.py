@@ -35,6 +35,13 @@ LAYERS: dict[str, Callable[[Any], Any]] = {
     "MLP": lambda rng: nn.MLP([WIDTH, 5, 2], "tanh", rng=rng),
     "Sequential": lambda rng: nn.Sequential(nn.Tanh(), nn.Dense(WIDTH, 3, rng=rng), nn.ReLU()),
     "absolute": lambda rng: mg.absolute,
+    "BatchNorm1d": lambda rng: nn.BatchNorm1d(WIDTH),
+    "Dropout": lambda rng: nn.Dropout(0.3, rng=rng),
+    "Flatten": lambda rng: nn.Flatten(),
+    "Identity": lambda rng: nn.Identity(),
+    "Lambda": lambda rng: nn.Lambda(mg.sin),
+    "LayerNorm": lambda rng: nn.LayerNorm(WIDTH),
+    "PiecewiseLinear": lambda rng: nn.PiecewiseLinear([-1, 0, 1], features=WIDTH),
 }  # fmt: skip
 
 
@@ -110,7 +117,7 @@ def network(layer: str, dtype: Any) -> nn.Sequential:
     middle = LAYERS[layer](rng)
     first = nn.Dense(2, WIDTH, rng=rng)
     with mg.no_grad():
-        width = middle(first(np.zeros((1, 2), np.float32))).shape[1]
+        width = middle(first(np.zeros((2, 2), np.float32))).shape[1]
     model = nn.Sequential(first, middle, nn.Dense(width, CLASSES, rng=rng))
     for module in model.modules():
         for name, p in list(vars(module).items()):
@@ -150,7 +157,7 @@ def training(layer: str, loss: str, setting: str, dtype: Any) -> Callable[[], An
                     group["lr"] *= 0.9
                     group["momentum"] = 0.9 - group["lr"]
             parameters = [[p.data, p.grad] for p in model.parameters()]
-            return parameters, optimizer.state_dict()
+            return parameters, optimizer.state_dict(), [b.data for b in model.buffers()]
 
         return step, seen
 
@@ -167,7 +174,7 @@ GRID = [
 
 def test_the_grid_has_every_layer_loss_and_setting_in_both_dtypes() -> None:
     layers = {name for name, kind in vars(nn).items() if isinstance(kind, type)}
-    assert layers - set(LAYERS) <= {"Dense", "Module", "Parameter"}
+    assert layers - set(LAYERS) <= {"Buffer", "Dense", "Module", "Parameter"}
     assert {case[0::3] for case in GRID} == set(product(LAYERS, ("float32", "float64")))
     assert {case[1:4:2] for case in GRID} == set(product(LOSSES, ("float32", "float64")))
     assert {case[2:] for case in GRID} == set(product(SETTINGS, ("float32", "float64")))

@@ -67,6 +67,7 @@ class Guard:
         self._settings: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self._held: list[Any] = []  # so that ids stay theirs
         self._known: set[int] = set()
+        self._looks = list(self._ways().items())
         self._look_at(function, getattr(function, "__name__", "step"))
         self._contents = [(a, a.tobytes()) for a in self.of_data if a.nbytes <= SMALL]
 
@@ -153,7 +154,7 @@ class Guard:
             return
         self._known.add(id(value))
         self._held.append(value)
-        for kinds, look in self._ways().items():
+        for kinds, look in self._looks:
             if isinstance(value, kinds):
                 look(value, name)
                 return
@@ -284,7 +285,7 @@ class Guard:
             else:
                 self._holds(key, "{0}[{1}]", (scope, key), scope[key])
 
-    def _look_at_module(self, module: types.ModuleType, name: str, used: list[str]) -> None:
+    def _look_at_module(self, module: types.ModuleType, name: str, used: tuple[str, ...]) -> None:
         """Look at what the code may use of a module of the user's own."""
         if not _is_installed(module) and id(module) not in self._known:
             self._known.add(id(module))
@@ -310,13 +311,14 @@ def is_module(value: Any) -> bool:
     return hasattr(type(value), "named_parameters") and hasattr(type(value), "training")
 
 
-def _names(code: types.CodeType, how: tuple[str, ...]) -> list[str]:
+@functools.lru_cache(maxsize=256)
+def _names(code: types.CodeType, how: tuple[str, ...]) -> tuple[str, ...]:
     """Return the names that code, and code inside it, loads by these instructions."""
     names = [str(line.argval) for line in dis.get_instructions(code) if line.opname in how]
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            names += _names(constant, how)
-    return list(dict.fromkeys(names))
+            names.extend(_names(constant, how))
+    return tuple(dict.fromkeys(names))
 
 
 def _attributes_of(kind: type) -> Iterator[str]:

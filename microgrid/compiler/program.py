@@ -66,7 +66,6 @@ class Call:
     inputs: tuple[Value, ...]
     params: dict[str, Any]
     result: Value
-    place: Place
 
     def reads(self) -> tuple[Value, ...]:
         """Return the values that it needs."""
@@ -79,7 +78,6 @@ class Write:
 
     leaf: Value
     value: Value
-    place: Place
 
     def reads(self) -> tuple[Value, ...]:
         """Return the values that it needs."""
@@ -99,7 +97,6 @@ class Update:
     action: Any
     optimizer: Any
     gradients: dict[Tensor, Value | None]
-    place: Place
 
     def reads(self) -> tuple[Value, ...]:
         """Return the values that it needs."""

@@ -174,7 +174,7 @@ class Tracer(Watcher):
         if op.view and y._data.base is not None:
             value.viewed = values[0]
         self._note(y._data, value)
-        self.lines.append(Call(op, values, params, value, place_of_call()))
+        self.lines.append(Call(op, values, params, value))
         if y.op is None and all(_is_array(x) for x in self.given):
             y.__class__ = ArrayInTrace
 
@@ -264,7 +264,7 @@ class Tracer(Watcher):
             )
         array = value._data if isinstance(value, Tensor) else value
         source = self.value_of(array, value if isinstance(value, Tensor) else None)
-        self.lines.append(Write(target, source, place_of_call()))
+        self.lines.append(Write(target, source))
 
     def acts(self, action: Callable[[], None], *what: Any) -> None:
         """Write down a step of an optimiser, which changes arrays in place, and let it be done."""
@@ -274,7 +274,7 @@ class Tracer(Watcher):
             self.value_of(leaf._data, leaf)
             self._see_what_was_set(leaf)
         gradients = {leaf: self._gradient_of(leaf) for leaf in leaves if leaf in self._gradients}
-        self.lines.append(Update(action, optimizer, gradients, place_of_call()))
+        self.lines.append(Update(action, optimizer, gradients))
         covered = self._handed_out.uncover()
         unseen = watching.set(None)  # it is run in each replay, whatever it does
         try:
