@@ -84,13 +84,19 @@ class Guard:
 
         What training changes is left out: the memory of Tensors, gradients and optimisers.
         """
-        changed = [array for array, before in self._contents if array.tobytes() != before]
-        if not changed:
-            return False
+        untrained = {id(array) for array in self.untrained()}
+        return any(a.tobytes() != before for a, before in self._contents if id(a) in untrained)
+
+    def untrained(self) -> list[Any]:
+        """Return small arrays that were met and are no memory of Tensors, gradients, optimisers."""
         trained = [part for t in self.tensors for part in (t._data, t.grad) if part is not None]
         for optimizer in self._optimizers:
             trained += [slot for slots in optimizer.state.values() for slot in slots.values()]
-        return any(not any(np.may_share_memory(a, b) for b in trained) for a in changed)
+        return [
+            array
+            for array, _ in self._contents
+            if not any(np.may_share_memory(array, other) for other in trained)
+        ]
 
     def setting_changed(self) -> str | None:
         """Return which setting of an optimiser is not what it was, or None."""

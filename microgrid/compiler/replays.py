@@ -51,9 +51,8 @@ class Replay:
         optimise(program, without)
         for array, copy in program.copies:  # indices, which are no operands
             guard.also("an array that was used as an index", "{0}({1}, {2})", _equal, array, copy)
-        if program.fresh:  # perhaps from what the function can reach
-            for array in guard.of_data:
-                guard.also("an array", "{0}({1}, {2})", _equal, array, array.copy())
+        for array in _only_python_reads(program, guard):
+            guard.also("an array", "{0}({1}, {2})", _equal, array, array.copy())
         self.plan: Plan = plan(program, flat="flat" not in without, reuse="reuse" not in without)
         self.confirmed = not program.fresh
         alone = isinstance(outputs.tree, (Tensor, ndarray))
@@ -124,6 +123,18 @@ def _builder(outputs: Structure) -> Callable[[list[Tensor]], Any]:
 def _is_flat(structure: Structure) -> bool:
     """Return whether there is nothing inside what it consists of, not even None."""
     return all(part.parts is None for part in (structure.parts or {}).values())
+
+
+def _only_python_reads(program: Program, guard: Guard) -> list[Any]:
+    """Return arrays that the function reaches and no op reads: Python may have taken numbers."""
+    read = [v.source for call in program.calls() for v in call.inputs if v.kind == "array"]
+    read = list({id(array): array for array in read}.values())
+    return [
+        array
+        for array in guard.untrained()
+        # One that ops read is live; but what NumPy made in the trace may be computed of any.
+        if program.fresh or not any(np.may_share_memory(array, other) for other in read)
+    ]
 
 
 def _equal(a: Any, b: Any) -> bool:
