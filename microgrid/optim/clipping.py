@@ -19,7 +19,7 @@ from ..recording import no_grad, sees_arrays, watcher
 
 
 def _check_norm(norm: Array, who: str) -> None:
-    if not np.isfinite(norm).all():
+    if not norm.dtype.hasobject and not np.isfinite(norm).all():  # Fractions are finite
         raise NonFiniteError(
             f"{who}: the norm of the gradients is {norm}; it must be finite. Look for the first "
             "nan with mg.detect_anomaly(), or pass error_if_nonfinite=False."

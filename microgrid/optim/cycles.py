@@ -9,7 +9,8 @@ from typing import Any
 
 from ..recording import reads
 from .optimizer import Optimizer
-from .schedules import Schedule, check_count, check_number, check_state
+from .schedules import Schedule
+from .settings import check_count, check_number, check_state
 
 
 class OneCycleLR(Schedule):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Real
 from typing import Any
 
-from ..errors import StateError
 from ..recording import reads
 from .optimizer import Optimizer
+from .settings import check_count, check_number, check_state
 
 
 class Schedule:
@@ -136,14 +135,15 @@ class LambdaLR(Schedule):
         lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]],
     ) -> None:
         groups = len(getattr(optimizer, "param_groups", ()))
-        several = isinstance(lr_lambda, (list, tuple))
-        self.functions: list[Any] = list(lr_lambda) if several else [lr_lambda] * groups  # type: ignore[arg-type]
+        self.functions: list[Any] = [lr_lambda] * groups
+        if isinstance(lr_lambda, (list, tuple)):
+            self.functions = list(lr_lambda)
         if not all(map(callable, self.functions)):
             raise TypeError(
                 f"LambdaLR: lr_lambda={lr_lambda!r} was given; it must be a function of the number "
                 "of steps, or a list of them."
             )
-        if several and len(self.functions) != groups:
+        if len(self.functions) != groups and hasattr(optimizer, "param_groups"):
             raise ValueError(
                 f"LambdaLR: {len(self.functions)} functions were given for {groups} groups; give "
                 "one for each, or one for all."
@@ -318,61 +318,3 @@ class LinearWarmup(Schedule):
         """Return the learning rate after t steps of a group that began with `base`."""
         share = min(t, self.total_iters) / self.total_iters
         return base * (self.start_factor + (self.end_factor - self.start_factor) * share)
-
-
-def check_number(who: str, name: str, value: Any) -> float:
-    """Return the setting as a float, if it is a number that is not negative.
-
-    Raises:
-        ValueError: it is not.
-    """
-    if not isinstance(value, Real) or not float(value) >= 0:
-        raise ValueError(f"{who}: {name}={value!r} was given; it must be a number, at least 0.")
-    return float(value)
-
-
-def check_count(who: str, name: str, value: Any) -> int:
-    """Return the setting as it is, if it is an integer above 0.
-
-    Raises:
-        ValueError: it is not.
-    """
-    if not isinstance(value, int) or value < 1:
-        raise ValueError(f"{who}: {name}={value!r} was given; it must be an integer, at least 1.")
-    return value
-
-
-def check_state(schedule: Any, state_dict: Any) -> None:
-    """Raise unless a saved state fits the schedule.
-
-    Raises:
-        StateError: something does not fit; the message lists all of it.
-    """
-    faults = _faults(schedule.state_dict(), state_dict)
-    if faults:
-        raise StateError(
-            f"load_state_dict: the state does not fit this {type(schedule).__name__}: "
-            f"{'; '.join(faults)}. Nothing was loaded. Build the schedule as it was when saved."
-        )
-
-
-def _faults(expected: dict[str, Any], state_dict: Any) -> list[str]:
-    if not isinstance(state_dict, Mapping):
-        return [f"a state of type {type(state_dict).__name__}, needed a dict"]
-    faults = [f"missing {key}" for key in expected if key not in state_dict]
-    faults += [f"unexpected {key}" for key in state_dict if key not in expected]
-    for key, now in expected.items():
-        if key not in state_dict:
-            continue
-        value = state_dict[key]
-        if isinstance(now, list):
-            fits = isinstance(value, (list, tuple)) and len(value) == len(now)
-            fits = fits and all(isinstance(x, Real) and float(x) >= 0 for x in value)
-            needed = f"{len(now)} numbers that are not below 0"
-        elif type(now) is int:
-            fits, needed = type(value) is int and value >= 0, "an integer, at least 0"
-        else:
-            fits, needed = isinstance(value, Real), "a number"
-        if not fits:
-            faults.append(f"{key} is {value!r}, needed {needed}")
-    return faults
