@@ -131,7 +131,8 @@ class Op(Record):
         except ValueError as error:
             shapes = [np.shape(a) for a in arrays]
             misfit = explain_misfit(self.name, self.signature, shapes, error)
-            if misfit is None or self.effect or str(error).startswith(f"{self.name}: "):
+            ours = str(error).startswith(f"{self.name}: ") and " given" in str(error)
+            if misfit is None or self.effect or ours:  # NumPy's own may begin so, too
                 raise
             raise ShapeError(misfit) from error
         return data if type(data) is ndarray else from_scalar(data, arrays)
