@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compiled import Twins, bits, redrawn
+from compiled import Twins, bits, redrawn, with_the_loops_of_new_numpy
 from every_op import cases_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -163,6 +163,7 @@ LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
+@with_the_loops_of_new_numpy
 @each_dtype
 @pytest.mark.parametrize("name", sorted({name for name, _ in cases_for((9, 33))}))
 def test_functions_of_arguments_in_any_layout_are_those_of_eager_code(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compiled import Twins, check_same, laid_out_as
+from compiled import Twins, check_same, laid_out_as, with_the_loops_of_new_numpy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -63,6 +63,7 @@ def test_programs_compiled_are_programs(program: Program, seed: int) -> None:
     check_program(program, seed)
 
 
+@with_the_loops_of_new_numpy
 @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(program=programs(dtype=np.float32, max_calls=16), seed=seeds)
 def test_programs_in_single_precision_compiled_are_programs(program: Program, seed: int) -> None:

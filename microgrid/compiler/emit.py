@@ -18,9 +18,11 @@ from ..record import BUILTIN
 from ..recording import changes, is_recording
 from .arena import Pool
 from .guards import Guard
-from .lines import Lines, is_ufunc
+from .lines import EXACT, Lines, is_ufunc
 from .plan import FlatUpdate, Plan, Step
 from .program import Call, Copy, Forget, Update, Value, Write
+
+OLD = np.lib.NumpyVersion(np.__version__) < "2.4.0"
 
 MISS: Any = object()
 """What a replay returns if something that it relies on has changed."""
@@ -234,7 +236,8 @@ class Emitter:
     def _call(self, call: Call) -> list[str]:
         kernel = getattr(call.op.kernel, "__wrapped__", call.op.kernel)  # replays are quiet
         out = self.plan.arrays.get(call.result)
-        written = self._inlined(call, out)
+        backwards = any(stride < 0 for x in call.inputs for stride in x.strides)
+        written = None if backwards else self._inlined(call, out)
         if written is not None:
             return written
         inputs = [self._name(x) for x in call.inputs]
@@ -245,6 +248,9 @@ class Emitter:
             made = f"{function}({', '.join(inputs + given)})"
             return [f"{local} = {self.source.name(np.asarray, 'asarray')}({made})"]
         target = self.source.name(out, "v")
+        if backwards or (OLD and not _is_simple(kernel, call)):
+            # Before NumPy 2.4 the loops that it takes hang on how `out` lies.
+            return [f"copyto({target}, {function}({', '.join(inputs + given)}))"]
         # The third place of maximum and minimum is on its way out of NumPy.
         named = call.op.arity is None
         if is_ufunc(kernel, 2) and not given and self.inline:
@@ -359,6 +365,14 @@ class Emitter:
         return self.source.name(
             array, {"leaf": "w", "array": "a", "constant": "c"}.get(value.kind, "v")
         )
+
+
+def _is_simple(kernel: Any, call: Call) -> bool:
+    """Return whether all operands lie as the result does, or the loop does not matter."""
+    shape = call.result.shape
+    return kernel in EXACT or all(
+        x.shape in (shape, ()) and x.strides == call.result.strides[: x.ndim] for x in call.inputs
+    )
 
 
 def _shapes(call: Call) -> str:
