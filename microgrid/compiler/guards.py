@@ -8,7 +8,6 @@ import io
 import math
 import os
 import sys
-import sysconfig
 import types
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -29,13 +28,6 @@ Condition = tuple[str, tuple[Any, ...]]
 
 # What is told by its value, in which nothing else can change.
 PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
-_INSTALLED = tuple(
-    os.path.join(path, "")
-    for path in (
-        *{sysconfig.get_path(key) for key in ("stdlib", "platstdlib", "purelib", "platlib")},
-        os.path.dirname(os.path.dirname(__file__)),
-    )
-)
 _GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME")
 _ATTRIBUTE = ("LOAD_ATTR", "LOAD_METHOD")
 _OWN = __name__.split(".", maxsplit=1)[0]
@@ -344,7 +336,17 @@ def _is_users(kind: type) -> bool:
     return module is not None and kind.__module__ != "builtins" and not _is_installed(module)
 
 
+@functools.lru_cache(maxsize=1)
+def _folders_of_packages() -> tuple[str, ...]:
+    """Return where the standard library, installed packages and this one lie."""
+    import sysconfig  # here, since asking it takes a third of microgrid's own import
+
+    keys = ("stdlib", "platstdlib", "purelib", "platlib")
+    own = os.path.dirname(os.path.dirname(__file__))
+    return tuple(os.path.join(path, "") for path in (*map(sysconfig.get_path, keys), own))
+
+
 def _is_installed(module: types.ModuleType) -> bool:
     file = getattr(module, "__file__", None)
     built_in = file is None and module.__name__ in sys.builtin_module_names
-    return built_in or (file is not None and file.startswith(_INSTALLED))
+    return built_in or (file is not None and file.startswith(_folders_of_packages()))

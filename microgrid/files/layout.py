@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Mapping
@@ -57,6 +56,8 @@ def header_bytes(header: Header) -> bytes:
         content[METADATA] = dict(sorted(header.metadata.items()))
     for name, dtype, shape, begin, end in header.entries:
         content[name] = {"dtype": dtype, "shape": shape, "data_offsets": (begin, end)}
+    import json  # here, since few programs need it
+
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
 
 

@@ -6,7 +6,6 @@ https://github.com/huggingface/safetensors.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Mapping
@@ -107,6 +106,8 @@ def _bytes_of(array: Array) -> memoryview:
 
 def _checksum(header: Header, views: list[memoryview]) -> str:
     """Return the digest of all that a file says: names, dtypes, shapes, metadata and numbers."""
+    import hashlib  # here, since few programs need it
+
     digest = hashlib.sha256(_covered(header))
     for view in views:
         digest.update(view)
@@ -187,6 +188,8 @@ def _exactly(file: BufferedReader, size: int) -> bytes:
 def _read_arrays(file: BufferedReader, header: Header) -> dict[str, Array]:
     """Return the arrays, each with memory of its own, if the checksum agrees."""
     checksum = header.metadata.get(CHECKSUM)
+    import hashlib  # here, since few programs need it
+
     digest = None if checksum is None else hashlib.sha256(_covered(header))
     arrays: dict[str, Array] = {}
     for entry in header.entries:

@@ -7,7 +7,6 @@ does not fit.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 
@@ -112,6 +111,8 @@ class Scanner:
                 raise self.fault("a closing quote before control characters and the end")
             end += 2
         try:
+            import json  # here, since few programs need it
+
             value = str(json.loads(self.text[start - 1 : end + 1].decode("utf-8")))
             value.encode("utf-8")  # half a surrogate pair is no text
         except ValueError:

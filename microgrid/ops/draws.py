@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -10,7 +10,8 @@ from ..arrays import Array, into
 from ..core import Op
 from ..record import Domain
 
-Rng = np.random.Generator | int | None
+# A text: numpy.random takes long to import.
+Rng: TypeAlias = "np.random.Generator | int | None"
 
 
 def _uniform_like(x: Array, out: Array | None = None, *, low: float, high: float, rng: Rng) -> Any:

@@ -6,7 +6,6 @@ in its metadata. Its checksum covers both.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -73,6 +72,8 @@ def save_checkpoint(
     }
     content["extra"], arrays = _extra_parts({} if extra is None else extra)
     tensors.update(arrays)
+    import json  # here, since few programs need it
+
     text = json.dumps(content, default=_plain)
     parts = safetensors.encode("save_checkpoint", tensors, {KEY: text})
     atomic.write("save_checkpoint", place, parts)
@@ -147,6 +148,8 @@ def _read(path: str) -> _Saved:
             "written by save_checkpoint. Load the arrays with mg.load."
         )
     try:
+        import json  # here, since few programs need it
+
         content = json.loads(metadata[KEY])
         return _saved(content, tensors)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
