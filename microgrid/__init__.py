@@ -7,16 +7,16 @@
 array([1., 0., 1.])
 """
 
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
 from . import data, protocols
 from . import datasets as datasets
 from . import errors as errors
-from . import files as files
 from . import nn as nn
 from . import optim as optim
-from . import testing as testing
-from .anomaly import detect_anomaly as detect_anomaly
 from .backward import gradients as gradients
-from .compiler import compile as compile
 from .core import Op as Op
 from .core import Tensor as Tensor
 from .core import assign as assign
@@ -26,12 +26,6 @@ from .creation import ones_like as ones_like
 from .creation import tensor as tensor
 from .creation import zeros as zeros
 from .creation import zeros_like as zeros_like
-from .diagrams import to_dot as to_dot
-from .diagrams import to_mermaid as to_mermaid
-from .directional import directional_derivative as directional_derivative
-from .explanation import explain as explain
-from .files import load as load
-from .files import save as save
 from .nn.losses import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
 from .nn.losses import cross_entropy as cross_entropy
 from .nn.losses import hinge_loss as hinge_loss
@@ -138,20 +132,76 @@ from .recording import enable_grad as enable_grad
 from .recording import is_grad_enabled as is_grad_enabled
 from .recording import no_grad as no_grad
 from .selection import Selection as Selection
-from .train import History as History
-from .train import evaluate as evaluate
-from .train import fit as fit
-from .train import load_checkpoint as load_checkpoint
-from .train import predict as predict
-from .train import save_checkpoint as save_checkpoint
-from .transforms import grad as grad
-from .transforms import hessian as hessian
-from .transforms import hvp as hvp
-from .transforms import jacobian as jacobian
-from .transforms import jvp as jvp
-from .transforms import value_and_grad as value_and_grad
-from .transforms import vjp as vjp
+
+# Imported when first asked for: together they would take as long as all the rest.
+if _TYPE_CHECKING:
+    from . import files as files
+    from . import testing as testing
+    from .anomaly import detect_anomaly as detect_anomaly
+    from .compiler import compile as compile
+    from .diagrams import to_dot as to_dot
+    from .diagrams import to_mermaid as to_mermaid
+    from .directional import directional_derivative as directional_derivative
+    from .explanation import explain as explain
+    from .files import load as load
+    from .files import save as save
+    from .train import History as History
+    from .train import evaluate as evaluate
+    from .train import fit as fit
+    from .train import load_checkpoint as load_checkpoint
+    from .train import predict as predict
+    from .train import save_checkpoint as save_checkpoint
+    from .transforms import grad as grad
+    from .transforms import hessian as hessian
+    from .transforms import hvp as hvp
+    from .transforms import jacobian as jacobian
+    from .transforms import jvp as jvp
+    from .transforms import value_and_grad as value_and_grad
+    from .transforms import vjp as vjp
+
+_LATER = {
+    "files": None,
+    "testing": None,
+    "detect_anomaly": "anomaly",
+    "compile": "compiler",
+    "to_dot": "diagrams",
+    "to_mermaid": "diagrams",
+    "explain": "explanation",
+    "load": "files",
+    "save": "files",
+    "History": "train",
+    "evaluate": "train",
+    "fit": "train",
+    "load_checkpoint": "train",
+    "predict": "train",
+    "save_checkpoint": "train",
+    "directional_derivative": "directional",
+    "grad": "transforms",
+    "hessian": "transforms",
+    "hvp": "transforms",
+    "jacobian": "transforms",
+    "jvp": "transforms",
+    "value_and_grad": "transforms",
+    "vjp": "transforms",
+}
 
 __version__ = "0.1.0"
 
 del data, protocols
+
+__all__ = sorted({name for name in globals() if not name.startswith("_")} | _LATER.keys())
+
+
+def __getattr__(name: str) -> _Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _LATER[name]
+    value = _import_module(f".{home or name}", __name__)
+    if home:
+        value = getattr(value, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -194,7 +194,7 @@ def public_names():
     """Return {name: object} of all that users call, the methods of classes included."""
     found = {}
     for space in SPACES:
-        for name, value in vars(space).items():
+        for name, value in ((name, getattr(space, name)) for name in dir(space)):
             if not name.startswith("_") and is_ours(value):
                 found[f"{space.__name__}.{name}"] = value
     for name, value in list(found.items()):

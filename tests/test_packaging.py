@@ -1,3 +1,4 @@
+import ast
 import configparser
 import re
 import subprocess
@@ -95,3 +96,25 @@ def test_ci_is_a_valid_script_that_runs_the_readme():
     script = ROOT / ".ci" / "run"
     subprocess.run(["bash", "-n", str(script)], check=True)
     assert "README.md" in script.read_text(encoding="utf-8")
+
+
+def test_names_that_are_imported_later_are_what_a_type_checker_sees():
+    source = Path(mg.__file__).read_text("utf-8")
+    (block,) = [node for node in ast.parse(source).body if isinstance(node, ast.If)]
+    seen = {node.names[0].name: node.module for node in block.body}
+    assert seen == mg._LATER
+
+
+def test_import_leaves_out_what_few_programs_need():
+    code = "import sys, microgrid; print(*(m for m in sys.modules if m.startswith('microgrid.')))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    later = {f"microgrid.{module or name}" for name, module in mg._LATER.items()}
+    assert not later & set(loaded.stdout.split())
+
+
+def test_a_star_imports_the_names_that_are_imported_later_too():
+    names = {}
+    exec("from microgrid import *", names)
+    assert set(mg._LATER) <= set(names)
