@@ -59,7 +59,7 @@ with a Tensor among its inputs a Tensor.
 * **Slope at kinks**: the slopes left and right of each kink, and in bold the one that a gradient
   uses at the kink. [Kinks](kinks.md) has the rule.
 * In the **pictures** the full line is the value and the broken line is the slope. At a kink the
-  slope jumps; a dot marks the slope that is used there.
+  slope jumps: open dots are the slopes on its two sides, the filled dot is the one that is used.
 
 `mg.OPS` holds the records by name. [Your own op](custom_ops.md) shows how to declare one.
 """
@@ -351,12 +351,13 @@ def draw(name: str) -> None:
     import matplotlib
     from matplotlib.figure import Figure
 
-    from microgrid.plot import plot_op
+    from microgrid.plot import op
 
     # Letters stay letters, and names within the file stay the same from run to run.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "font.size": 8}):
         figure = Figure(figsize=(2.6, 1.9), layout="constrained")
-        axes = plot_op(mg.OPS[name], figure.add_subplot())
+        axes = op(name, figure.add_subplot())
+        axes.get_legend().remove()  # it would cover lines; the page says what they are
         axes.set_title(axes.get_title().replace("(", "\n("), fontsize=8)
         about = {"Description": caption(name), "Date": None, "Creator": None}
         figure.savefig(picture_of(name), metadata=about)

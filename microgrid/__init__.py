@@ -136,6 +136,7 @@ from .selection import Selection as Selection
 # Imported when first asked for: together they would take as long as all the rest.
 if _TYPE_CHECKING:
     from . import files as files
+    from . import plot as plot
     from . import testing as testing
     from .anomaly import detect_anomaly as detect_anomaly
     from .compiler import compile as compile
@@ -161,6 +162,7 @@ if _TYPE_CHECKING:
 
 _LATER = {
     "files": None,
+    "plot": None,
     "testing": None,
     "detect_anomaly": "anomaly",
     "compile": "compiler",

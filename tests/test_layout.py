@@ -129,7 +129,7 @@ def test_there_is_no_cycle_among_modules() -> None:
 # --- what each file may use ----------------------------------------------------------------------
 
 STANDARD_AND_NUMPY = {"numpy", "microgrid"}
-ALLOWED = {"plot.py": {"matplotlib"}, "testing/strategies": {"hypothesis"}}
+ALLOWED = {"plot": {"matplotlib"}, "testing/strategies": {"hypothesis"}}
 
 
 @each_file
@@ -217,7 +217,7 @@ def test_every_file_opens_with_what_it_is(path: Path) -> None:
 
 def public_modules() -> list[str]:
     names = [m.name for m in pkgutil.walk_packages([str(PACKAGE)], "microgrid.")]
-    return ["microgrid", *(n for n in names if not n.endswith(("__main__", ".plot")))]
+    return ["microgrid", *(n for n in names if not n.endswith("__main__"))]
 
 
 def public_objects() -> list[tuple[str, Any]]:

@@ -50,11 +50,11 @@ def test_importing_microgrid_imports_none_of_the_extras():
 def test_without_matplotlib_a_picture_is_refused_with_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     message = (
-        "plot_history: matplotlib is not installed, and pictures need it. "
+        "plot.history: matplotlib is not installed, and pictures need it. "
         "Install the extra: pip install 'microgrid[plot]'."
     )
     with pytest.raises(ImportError, match="^" + re.escape(message) + "$"):
-        plot.plot_history({"loss": [1.0]})
+        plot.history({"loss": [1.0]})
 
 
 def test_types_are_marked_as_present():

@@ -1,0 +1,17 @@
+"""Pictures: functions that draw, and return the axes that they drew on.
+
+They need matplotlib, from the extra `plot`, and only once a picture is asked for. Figures are made
+without pyplot: nothing is shown, no global state changes, no display is needed. Every function
+takes `ax=`, the axes to draw on; without it there is a new figure, `axes.figure`.
+
+>>> import microgrid as mg
+>>> axes = mg.plot.op("relu")
+>>> axes.figure.savefig("relu.png")  # doctest: +SKIP
+"""
+
+from .canvas import require_matplotlib as require_matplotlib
+from .curves import history as history
+from .graphs import op as op
+from .reports import FORMATS as FORMATS
+from .reports import misread as misread
+from .reports import save_report as save_report
