@@ -28,11 +28,16 @@ from .creation import zeros as zeros
 from .creation import zeros_like as zeros_like
 from .nn.losses import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
 from .nn.losses import cross_entropy as cross_entropy
+from .nn.losses import epsilon_insensitive_loss as epsilon_insensitive_loss
 from .nn.losses import hinge_loss as hinge_loss
 from .nn.losses import huber_loss as huber_loss
+from .nn.losses import kl_div_loss as kl_div_loss
 from .nn.losses import l1_loss as l1_loss
 from .nn.losses import mse_loss as mse_loss
+from .nn.losses import multi_margin_loss as multi_margin_loss
 from .nn.losses import nll_loss as nll_loss
+from .nn.losses import pinball_loss as pinball_loss
+from .nn.losses import poisson_nll_loss as poisson_nll_loss
 from .nn.losses import smooth_l1_loss as smooth_l1_loss
 from .nn.losses import squared_hinge_loss as squared_hinge_loss
 from .ops import absolute as absolute
@@ -135,6 +140,7 @@ from .selection import Selection as Selection
 
 # Imported when first asked for: together they would take as long as all the rest.
 if _TYPE_CHECKING:
+    from . import callbacks as callbacks
     from . import files as files
     from . import plot as plot
     from . import testing as testing
@@ -146,6 +152,8 @@ if _TYPE_CHECKING:
     from .explanation import explain as explain
     from .files import load as load
     from .files import save as save
+    from .per_sample import per_sample_gradients as per_sample_gradients
+    from .per_sample import per_sample_jacobian as per_sample_jacobian
     from .train import History as History
     from .train import evaluate as evaluate
     from .train import fit as fit
@@ -161,6 +169,7 @@ if _TYPE_CHECKING:
     from .transforms import vjp as vjp
 
 _LATER = {
+    "callbacks": None,
     "files": None,
     "plot": None,
     "testing": None,
@@ -178,6 +187,8 @@ _LATER = {
     "predict": "train",
     "save_checkpoint": "train",
     "directional_derivative": "directional",
+    "per_sample_gradients": "per_sample",
+    "per_sample_jacobian": "per_sample",
     "grad": "transforms",
     "hessian": "transforms",
     "hvp": "transforms",
@@ -195,9 +206,9 @@ __all__ = sorted({name for name in globals() if not name.startswith("_")} | _LAT
 
 
 def __getattr__(name: str) -> _Any:
-    if name not in _LATER:
+    if name not in _LATER and name not in _LATER.values():
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = _LATER[name]
+    home = _LATER.get(name)
     value = _import_module(f".{home or name}", __name__)
     if home:
         value = getattr(value, name)

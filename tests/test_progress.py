@@ -91,11 +91,11 @@ def test_the_bar_grows_in_place_and_is_replaced_by_the_line(terminal, clock):
     clock.now = 0.2
     bar.after_batch(1, lambda: {"loss": 0.5, "accuracy": 0.25})
     assert shown(terminal)[-1] == (
-        "epoch 1/2 [#####...............] 1/4  loss 0.5000  accuracy 0.2500"
+        "epoch 1/2 [#####...............] 1/4  1 s left  loss 0.5000  accuracy 0.2500"
     )
     clock.now = 0.4
     bar.after_batch(4, lambda: {"loss": 0.4})
-    assert shown(terminal)[-1] == "epoch 1/2 [####################] 4/4  loss 0.4000"
+    assert shown(terminal)[-1] == "epoch 1/2 [####################] 4/4  0 s left  loss 0.4000"
     clock.now = 0.5
     bar.end_epoch({"loss": 0.4})
     assert shown(terminal) == ["epoch 1/2  loss 0.4000  0.50 s", ""]

@@ -104,7 +104,24 @@ def load_checkpoint(
     """
     place = as_path("load_checkpoint", path)
     _check_types("load_checkpoint", model, optimizer, rng)
+    return read_checkpoint(place, model, optimizer, rng, lambda extra: None)
+
+
+def read_checkpoint(
+    place: str,
+    model: Module,
+    optimizer: Optimizer | None,
+    rng: np.random.Generator | None,
+    check: Callable[[Mapping[str, Any]], None],
+) -> dict[str, Any]:
+    """Do what `load_checkpoint` does; `check` may refuse what was `extra` before anything is done.
+
+    Raises:
+        FileFormatError: the file is damaged, or not one of `save_checkpoint`.
+        StateError: the state does not fit.
+    """
     saved = _read(place)
+    check(saved.extra)
     try:
         moves = _moves(saved.generators, dict(_generators(model, rng)))
         before = None if optimizer is None else optimizer.state_dict()

@@ -2,44 +2,61 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ..arrays import Array
-from ..core import Operand, Tensor, wrap
-from ..errors import NonFiniteError, ShapeError
+from ..core import Tensor
+from ..errors import ShapeError
 from ..nn import Module
 from ..nn.init import Rng
 from ..optim import Optimizer
-from ..recording import no_grad
-from .batches import Samples, as_count, as_inputs, as_samples, held_out
+from .batches import (
+    Samples,
+    Source,
+    as_count,
+    as_inputs,
+    as_samples,
+    as_stream,
+    held_out,
+    is_stream,
+)
+from .callbacks import Callback, Callbacks
 from .history import History
-from .interruption import Interruption
+from .loop import Plan, Training, measure, mode
 from .metrics import Metric, named_metrics
+from .monitors import ModelCheckpoint
 from .names import Loss, named_loss, named_optimizer
-from .nonfinite import explain, unsound_parameter, word
-from .progress import Progress, make_progress
-from .steps import NotFiniteLoss, TrainingStep, predictor, value_of, values
+from .progress import make_progress
+from .resume import resume_run
+from .steps import predictor, values
+from .weights import ClassWeight, as_weights
 
 
 def fit(
     model: Module,
-    x: Operand,
-    y: Operand,
+    x: Any,
+    y: Any = None,
     *,
     loss: str | Loss,
     optimizer: str | Optimizer,
     batch_size: int = 32,
     epochs: int = 1,
-    validation_data: tuple[Operand, Operand] | None = None,
+    validation_data: Any = None,
     validation_split: float = 0.0,
     metrics: str | Metric | Sequence[str | Metric] | None = (),
+    callbacks: Callback | Iterable[Callback] | None = (),
     shuffle: bool = True,
+    sample_weight: Any = None,
+    class_weight: ClassWeight = None,
     verbose: int | str = "auto",
+    initial_epoch: int = 0,
+    steps_per_epoch: int | None = None,
+    resume: str | os.PathLike[str] | None = None,
     rng: Rng = None,
     compile: bool = True,  # noqa: A002
 ) -> History:
@@ -49,20 +66,33 @@ def fit(
 
     Args:
         model: a Module; its parameters are changed.
-        x: float[n, ...], cast to the dtype of the parameters.
+        x: float[n, ...], cast to the dtype of the parameters. A np.memmap is read batch by batch.
+            Or, without y, what yields batches (x, y) or (x, y, sample_weight): something that can
+            be iterated over anew each epoch, a function that returns a generator, or, with
+            `steps_per_epoch`, an iterator that goes on.
         y: any[n, ...], the targets; floats are cast too, integers stay.
         loss: a function of (prediction, target) that returns one number, or the name of one:
             "cross_entropy", "mse", "mae", "huber", "binary_cross_entropy", "hinge", ...
-        optimizer: an optimiser with the model's parameters, or "sgd".
+        optimizer: an optimiser with the model's parameters, or the name of one: "sgd", "adam", ...
         batch_size: samples per step; the last batch of an epoch may be smaller.
-        epochs: how many times all samples are used.
-        validation_data: (x, y) on which loss and metrics are measured after each epoch.
+        epochs: the number of the epoch at which training ends: how many times all samples are used,
+            those before `initial_epoch` included.
+        validation_data: (x, y) or (x, y, sample_weight) on which loss and metrics are measured
+            after each epoch, or what yields batches anew each time.
         validation_split: the share of the samples, the last ones before shuffling, that is taken
             away from training and used as validation data.
         metrics: names ("accuracy", "mse", "mae") or functions of (prediction, target) on arrays.
+        callbacks: objects of `mg.callbacks`, told of each turn.
         shuffle: whether each epoch has an order of its own.
+        sample_weight: float[n], at least 0: what each sample's loss is multiplied by. The loss is
+            the mean of these products; metrics do not know of weights.
+        class_weight: {class: weight}, 1 for those left out, or "balanced": n / (classes * count).
         verbose: 0 shows nothing, 1 a bar, 2 a line per epoch, "auto" a bar on a terminal or in a
             notebook and lines elsewhere.
+        initial_epoch: the number of the first epoch.
+        steps_per_epoch: how many batches of an iterator are an epoch.
+        resume: a file of ModelCheckpoint: the run goes on where that one stood, as if it had never
+            been interrupted. The file may be missing if one of `callbacks` is going to write it.
         rng: None, a seed, or a generator, for the shuffling.
         compile: whether to compile the step, for the same results several times as fast on small
             nets. What cannot be traced runs uncompiled, with a warning.
@@ -75,6 +105,7 @@ def fit(
         ShapeError: x and y are not of the same length.
         ValueError: there are no samples, some are not finite, or an option makes no sense.
         NonFiniteError: the loss became nan or infinite. The error has the `history` so far.
+        FileFormatError, StateError: `resume` is damaged, or of another run; nothing was changed.
 
     >>> import microgrid as mg
     >>> x = np.linspace(-1, 1, 64)[:, None]
@@ -85,31 +116,45 @@ def fit(
     True
     """
     dtype = _dtype_of("fit", model)
-    samples, validation = _samples(x, y, dtype, validation_data, validation_split)
-    batch_size = as_count("fit", "batch_size", batch_size, 1)
-    epochs = as_count("fit", "epochs", epochs, 0)
-    training = _Training(
+    if shuffle not in (True, False):
+        raise ValueError(f"fit: shuffle={shuffle!r} was given; it must be True or False.")
+    size, last = as_count("fit", "batch_size", batch_size, 1), as_count("fit", "epochs", epochs, 0)
+    first = as_count("fit", "initial_epoch", initial_epoch, 0)
+    source = _source(x, y, dtype, sample_weight, class_weight, steps_per_epoch, last - first > 1)
+    source, validation = _validation(source, dtype, validation_data, validation_split)
+    told, steps = Callbacks("fit", callbacks), source.steps(size)
+    training = Training(
         model,
         named_loss("fit", loss),
         named_optimizer("fit", optimizer, model),
-        named_metrics("fit", metrics),
-        compile,
+        Plan(
+            source,
+            validation,
+            named_metrics("fit", metrics),
+            size,
+            last,
+            shuffle,
+            np.random.default_rng(rng),
+            compile,
+        ),
+        told,
+        make_progress("fit", verbose, last, steps),
+        first,
     )
-    if shuffle not in (True, False):
-        raise ValueError(f"fit: shuffle={shuffle!r} was given; it must be True or False.")
-    progress = make_progress("fit", verbose, epochs, math.ceil(samples.count / batch_size))
-    generator = np.random.default_rng(rng)
-    orders = (generator.permutation(samples.count) if shuffle else None for _ in range(epochs))
-    return training.run(samples, validation, batch_size, orders, progress)
+    told.attach(training, {"epochs": last, "steps": steps, "verbose": verbose})
+    if resume is not None and _is_there(resume, told):
+        resume_run(resume, training)
+    return training.run()
 
 
 def evaluate(
     model: Module,
-    x: Operand,
-    y: Operand,
+    x: Any,
+    y: Any = None,
     *,
     loss: str | Loss,
     metrics: str | Metric | Sequence[str | Metric] | None = (),
+    sample_weight: Any = None,
     batch_size: int = 256,
     compile: bool = True,  # noqa: A002
 ) -> dict[str, float]:
@@ -117,10 +162,12 @@ def evaluate(
 
     Args:
         model: a Module.
-        x: float[n, ...], cast to the dtype of the parameters.
+        x: float[n, ...], cast to the dtype of the parameters; or, without y, what yields batches,
+            as for `fit`.
         y: any[n, ...], the targets.
         loss: a function of (prediction, target) or its name, as for `fit`.
         metrics: names or functions, as for `fit`.
+        sample_weight: float[n]; the loss is the mean of weight times loss, as in `fit`.
         batch_size: samples at a time; it only decides how much memory is needed.
         compile: whether to compile the model if there are many batches.
 
@@ -136,10 +183,11 @@ def evaluate(
     >>> sorted(mg.evaluate(model, np.zeros((4, 2)), np.ones((4, 1)), loss="mse", metrics="mae"))
     ['loss', 'mae']
     """
-    samples = as_samples("evaluate", x, y, _dtype_of("evaluate", model))
-    return _evaluate(
+    dtype = _dtype_of("evaluate", model)
+    return measure(
+        "evaluate",
         model,
-        samples,
+        _given("evaluate", x, y, dtype, sample_weight),
         named_loss("evaluate", loss),
         named_metrics("evaluate", metrics),
         as_count("evaluate", "batch_size", batch_size, 1),
@@ -149,7 +197,7 @@ def evaluate(
 
 def predict(
     model: Module,
-    x: Operand,
+    x: Any,
     batch_size: int = 256,
     compile: bool = True,  # noqa: A002
 ) -> Array:
@@ -157,7 +205,8 @@ def predict(
 
     Args:
         model: a Module.
-        x: float[n, ...], cast to the dtype of the parameters.
+        x: float[n, ...], cast to the dtype of the parameters. A np.memmap is read batch by batch.
+            Or an iterator, or a function that returns one, of batches of x.
         batch_size: samples at a time; it only decides how much memory is needed.
         compile: whether to compile the model if there are many batches.
 
@@ -169,185 +218,122 @@ def predict(
     >>> mg.predict(mg.nn.MLP([2, 3], rng=0), np.zeros((5, 2))).shape
     (5, 3)
     """
-    inputs = as_inputs("predict", x, _dtype_of("predict", model))
+    dtype = _dtype_of("predict", model)
     size = as_count("predict", "batch_size", batch_size, 1)
-    starts = range(0, max(len(inputs), 1), size)  # one empty batch tells the shape for none
-    with _mode(model, training=False), np.errstate(all="ignore"):
-        run = predictor("predict", model, len(starts), compile)
-        batches = (inputs[start : start + size] for start in starts)
+    batches, count = _inputs(x, dtype, size)
+    with mode(model, training=False), np.errstate(all="ignore"):
+        run = predictor("predict", model, count, compile)
         return np.concatenate([_rows(run(batch), len(batch)) for batch in batches])
 
 
-class _Training:
-    """One call of `fit`: what its epochs share."""
-
-    def __init__(
-        self,
-        model: Module,
-        loss: Loss,
-        optimizer: Optimizer,
-        metrics: Mapping[str, Metric],
-        compiled: bool,
-    ) -> None:
-        self.model = model
-        self.loss = loss
-        self.metrics = metrics
-        self.interruption = Interruption()
-        groups = optimizer.param_groups
-        every = [*model.parameters(), *(p for group in groups for p in group["params"])]
-        parameters = {id(p): p for p in every}.values()
-        self.step = TrainingStep(
-            model, loss, optimizer, parameters, self.interruption, bool(metrics), compiled
-        )
-
-    def run(
-        self,
-        samples: Samples,
-        validation: Samples | None,
-        batch_size: int,
-        orders: Iterable[Array | None],
-        progress: Progress,
-    ) -> History:
-        """Train one epoch per order."""
-        history = History()
-        try:
-            with _mode(self.model, training=True), np.errstate(all="ignore"), self.interruption:
-                for epoch, order in enumerate(orders):
-                    progress.begin_epoch(epoch)
-                    results = self._epoch(samples.batches(batch_size, order), progress)
-                    if validation is not None:
-                        measured = _evaluate(
-                            self.model, validation, self.loss, self.metrics, batch_size,
-                            self.step.compiled is not None,
-                        )  # fmt: skip
-                        self._check_validation(measured["loss"], epoch)
-                        results |= {f"val_{name}": value for name, value in measured.items()}
-                    self.interruption.hold()  # so that all lists have a value for each epoch
-                    history.add(epoch, results)
-                    progress.end_epoch(results)
-                    self.interruption.release()
-                self._check_last_update()
-        except KeyboardInterrupt:
-            history.interrupted = True
-            done = len(history.epoch)
-            progress.stop(f"fit: interrupted in epoch {done + 1}; the model keeps what it learned.")
-        except BaseException as error:
-            progress.stop()
-            if isinstance(error, NonFiniteError):
-                error.history = history
-            raise
-        finally:
-            self.step.forget_gradients()
-            history.programs = self.step.programs
-        return history
-
-    def _epoch(
-        self, batches: Iterable[tuple[Array, Array]], progress: Progress
-    ) -> dict[str, float]:
-        means = _Means(self.metrics)
-        for number, (x, y) in enumerate(batches, 1):
-            try:
-                value, prediction = self.step(x, y)
-            except NotFiniteLoss as error:
-                where = f"epoch {progress.epoch + 1}, batch {number}"
-                raise self._not_finite(error.loss, where) from None
-            means.add(value, prediction, y)
-            progress.after_batch(number, means.results)
-        return means.results()
-
-    def _not_finite(self, loss: Tensor, place: str) -> NonFiniteError:
-        reason = explain(loss, self.model.named_parameters())
-        return NonFiniteError(
-            f"fit: the loss is {word(loss.item())} in {place}; {reason}. "
-            "Lower the learning rate or scale the inputs."
-        )
-
-    def _check_validation(self, loss: float, epoch: int) -> None:
-        if math.isfinite(loss):
-            return
-        parameter = unsound_parameter(self.model.named_parameters())
-        reason = f"{parameter} is not finite" if parameter else "all parameters are finite"
-        raise NonFiniteError(
-            f"fit: the loss is {word(loss)} in epoch {epoch + 1}, validation; {reason}. "
-            "Lower the learning rate or scale the inputs."
-        )
-
-    def _check_last_update(self) -> None:
-        """Raise if the last step, whose loss nobody will compute, left the numbers."""
-        parameter = unsound_parameter(self.model.named_parameters())
-        if parameter:
-            raise NonFiniteError(
-                f"fit: the last step left {parameter} with nan or inf. Lower the learning rate or "
-                "scale the inputs."
-            )
+def _inputs(x: Any, dtype: np.dtype[Any], size: int) -> tuple[Iterator[Array], int | None]:
+    """Return the batches of x, and how many there are if that is known."""
+    if callable(x) or isinstance(x, Iterator):
+        source = x() if callable(x) else x
+        return (as_inputs("predict", batch, dtype) for batch in source), None
+    inputs = as_inputs("predict", x, dtype)
+    starts = range(0, max(len(inputs), 1), size)  # one empty batch tells the shape for none
+    parts = (inputs[start : start + size] for start in starts)
+    return (np.asarray(part, dtype) for part in parts), len(starts)
 
 
-class _Means:
-    """Means over samples, of which batches of different sizes bring their own means."""
-
-    def __init__(self, metrics: Mapping[str, Metric]) -> None:
-        self.metrics = metrics
-        self.sums = dict.fromkeys(("loss", *metrics), 0.0)
-        self.count = 0
-
-    def add(self, loss: float, prediction: Any, y: Array) -> None:
-        count = len(y)
-        self.count += count
-        self.sums["loss"] += loss * count
-        for name, metric in self.metrics.items():
-            self.sums[name] += float(metric(values(prediction), y)) * count
-
-    def results(self) -> dict[str, float]:
-        return {name: total / self.count for name, total in self.sums.items()}
-
-
-def _evaluate(
-    model: Module,
-    samples: Samples,
-    loss: Loss,
-    metrics: Mapping[str, Metric],
-    size: int,
-    compiled: bool,
-) -> dict[str, float]:
-    means = _Means(metrics)
-    with _mode(model, training=False), no_grad(), np.errstate(all="ignore"):
-        run = predictor("evaluate", model, math.ceil(samples.count / size), compiled)
-        for x, y in samples.batches(size):
-            prediction = run(x)
-            means.add(value_of("evaluate", loss(prediction, wrap(y))), prediction, y)
-    return means.results()
-
-
-@contextmanager
-def _mode(model: Module, training: bool) -> Iterator[None]:
-    before = [(module, module.training) for module in model.modules()]
-    model.train(training)
-    try:
-        yield
-    finally:
-        for module, mode in before:
-            module.training = mode
-
-
-def _samples(
-    x: Operand,
-    y: Operand,
+def _source(
+    x: Any,
+    y: Any,
     dtype: np.dtype[Any],
-    validation_data: tuple[Operand, Operand] | None,
-    validation_split: float,
-) -> tuple[Samples, Samples | None]:
-    samples = as_samples("fit", x, y, dtype)
-    if validation_data is None:
-        return held_out("fit", samples, validation_split) if validation_split else (samples, None)
-    if validation_split:
+    sample_weight: Any,
+    class_weight: ClassWeight,
+    steps: int | None,
+    again: bool,
+) -> Source:
+    """Return what fit trains on.
+
+    Raises:
+        ValueError: an option does not go with what x is.
+    """
+    if y is None:
+        if sample_weight is not None:
+            raise ValueError(
+                "fit: sample_weight was given, and x yields batches; they need to have their "
+                "weights with them. Yield (x, y, sample_weight)."
+            )
+        steps = None if steps is None else as_count("fit", "steps_per_epoch", steps, 1)
+        return as_stream("fit", x, dtype, class_weight=class_weight, steps=steps, again=again)
+    if steps is not None:
+        raise ValueError(
+            "fit: steps_per_epoch was given with arrays, of which an epoch uses all. Leave it out."
+        )
+    return _weighted(as_samples("fit", x, y, dtype), sample_weight, class_weight)
+
+
+def _weighted(samples: Samples, sample_weight: Any, class_weight: ClassWeight = None) -> Samples:
+    weight = as_weights(samples.who, sample_weight, class_weight, samples.y, samples.dtype)
+    return samples if weight is None else replace(samples, weight=weight)
+
+
+def _given(
+    who: str,
+    x: Any,
+    y: Any,
+    dtype: np.dtype[Any],
+    sample_weight: Any = None,
+    names: str = "x and y",
+) -> Source:
+    """Return what is measured on."""
+    if y is None and is_stream(x):
+        return as_stream(who, x, dtype)
+    return _weighted(as_samples(who, x, y, dtype, names), sample_weight)
+
+
+def _validation(
+    source: Source, dtype: np.dtype[Any], validation_data: Any, validation_split: float
+) -> tuple[Source, Source | None]:
+    """Return what to train on and what to validate on.
+
+    Raises:
+        ValueError: both ways to validate were given, or one that cannot be followed.
+    """
+    if validation_data is not None and validation_split:
         raise ValueError(
             "fit: validation_data and validation_split were both given; only one can be used. "
             "Leave one out."
         )
-    if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
-        raise ValueError("fit: validation_data was given; it must be a pair (x, y).")
-    names = "validation x and validation y"
-    return samples, as_samples("fit", *validation_data, dtype, names)
+    if validation_split:
+        if not isinstance(source, Samples):
+            raise ValueError(
+                "fit: validation_split was given, and x yields batches; it needs arrays. Give "
+                "validation_data."
+            )
+        return held_out("fit", source, validation_split)
+    if validation_data is None:
+        return source, None
+    if isinstance(validation_data, (tuple, list)) and len(validation_data) in (2, 3):
+        x, y, *weight = validation_data
+        names = "validation x and validation y"
+        return source, _given("fit", x, y, dtype, weight[0] if weight else None, names)
+    if is_stream(validation_data) and not isinstance(validation_data, (tuple, list)):
+        return source, as_stream("fit", validation_data, dtype, again=True)
+    raise ValueError(
+        "fit: validation_data was given; it must be a pair (x, y), a triple (x, y, sample_weight), "
+        "or what yields such batches anew each time."
+    )
+
+
+def _is_there(path: str | os.PathLike[str], callbacks: Callbacks) -> bool:
+    """Return whether there is a state to go on from; a missing one is fine if it will be written.
+
+    Raises:
+        FileNotFoundError: there is none, and none will be.
+    """
+    if os.path.exists(path):
+        return True
+    written = [os.fspath(c.path) for c in callbacks.all if isinstance(c, ModelCheckpoint)]
+    if os.fspath(path) in written:
+        return False
+    raise FileNotFoundError(
+        f"fit: resume={os.fspath(path)!r} was given, and there is no such file. Write it with a "
+        "ModelCheckpoint of that path among the callbacks."
+    )
 
 
 def _dtype_of(who: str, model: Module) -> np.dtype[Any]:

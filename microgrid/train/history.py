@@ -14,6 +14,7 @@ class History:
         history: per name ("loss", "val_loss", a metric) its values, one per finished epoch.
         epoch: the numbers of the finished epochs, from 0.
         interrupted: whether Ctrl-C ended the training early.
+        reason: why the training ended early, or "".
         programs: how many programs were compiled, one for each size of batch; 0 if the steps ran
             uncompiled.
     """
@@ -22,6 +23,7 @@ class History:
     epoch: list[int] = field(default_factory=list)
     interrupted: bool = False
     programs: int = 0
+    reason: str = ""
 
     def add(self, epoch: int, results: Mapping[str, float]) -> None:
         """Append the results of an epoch."""
@@ -29,7 +31,11 @@ class History:
         for name, value in results.items():
             self.history.setdefault(name, []).append(value)
 
+    def last(self) -> dict[str, float]:
+        """Return the results of the last finished epoch."""
+        return {name: values[-1] for name, values in self.history.items()}
+
     def __repr__(self) -> str:
-        last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self.history.items())
+        last = ", ".join(f"{name} {value:.4g}" for name, value in self.last().items())
         ending = ", interrupted" if self.interrupted else ""
         return f"<History of {len(self.epoch)} epochs{ending}{'; last: ' if last else ''}{last}>"

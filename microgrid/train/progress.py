@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Mapping
 from time import perf_counter
@@ -15,7 +16,7 @@ BAR_WIDTH = 20
 class Progress:
     """The silent one, and the base: `fit` tells it what happens, it decides what to show."""
 
-    def __init__(self, epochs: int, batches: int) -> None:
+    def __init__(self, epochs: int, batches: int | None) -> None:
         self.epochs = epochs
         self.batches = batches
         self.started = perf_counter()
@@ -63,20 +64,34 @@ class Lines(Progress):
 class Bar(Lines):
     """A bar that grows in place, on a terminal, and leaves one line per epoch."""
 
-    def __init__(self, epochs: int, batches: int) -> None:
+    def __init__(self, epochs: int, batches: int | None) -> None:
         super().__init__(epochs, batches)
         self.drawn = 0  # columns in use on the current line
         self.due = perf_counter() + SECONDS_BETWEEN_DRAWINGS
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Hear that an epoch begins, in which a resumed run may have batches behind it."""
+        super().begin_epoch(epoch)
+        self.before: int | None = None
+
     def after_batch(self, done: int, results: Callable[[], Results]) -> None:
         """Redraw the bar if that is due."""
+        if self.before is None:
+            self.before = done - 1
         now = perf_counter()
         if now < self.due:
             return
         self.due = now + SECONDS_BETWEEN_DRAWINGS
+        self._redraw(f"{self._place()} {self._way(done, now)}  {_shown(results())}")
+
+    def _way(self, done: int, now: float) -> str:
+        """Return how far the epoch has come, and how long the rest will take."""
+        if self.batches is None:
+            return f"{done} batches"
         filled = BAR_WIDTH * done // self.batches
         bar = "#" * filled + "." * (BAR_WIDTH - filled)
-        self._redraw(f"{self._place()} [{bar}] {done}/{self.batches}  {_shown(results())}")
+        rest = (now - self.started) / (done - (self.before or 0)) * (self.batches - done)
+        return f"[{bar}] {done}/{self.batches}  {_duration(rest)} left"
 
     def end_epoch(self, results: Results) -> None:
         """Replace the bar by the line of this epoch."""
@@ -105,7 +120,7 @@ class Bar(Lines):
             self.drawn = 0
 
 
-def make_progress(who: str, verbose: int | str, epochs: int, batches: int) -> Progress:
+def make_progress(who: str, verbose: int | str, epochs: int, batches: int | None) -> Progress:
     """Return what shows the training: `verbose` is 0 (nothing), 1 (a bar), 2 (lines) or "auto".
 
     A bar needs a terminal or a notebook: elsewhere lines are written.
@@ -128,6 +143,19 @@ def _can_redraw() -> bool:
         return stream.isatty()
     except (AttributeError, ValueError):  # None, something written by hand, or closed
         return False
+
+
+def _duration(seconds: float) -> str:
+    """Return a length of time, rounded up.
+
+    >>> _duration(4.2), _duration(70), _duration(7000)
+    ('5 s', '1:10', '1:56:40')
+    """
+    whole = math.ceil(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    if hours:
+        return f"{hours}:{minutes:02d}:{whole % 60:02d}"
+    return f"{minutes}:{whole % 60:02d}" if minutes else f"{whole} s"
 
 
 def _shown(results: Results) -> str:

@@ -21,6 +21,7 @@ from ..optim import Optimizer
 from ..recording import no_grad
 from .interruption import Interruption
 from .names import Loss
+from .weights import weighted
 
 
 class NotFiniteLoss(Exception):
@@ -67,23 +68,28 @@ class TrainingStep:
             part = getattr(self, name)
             yield name, f"{{0}}.{name} is {{1}}", (self, part), part
 
-    def __call__(self, x: Array, y: Array) -> tuple[float, Any]:
+    def __call__(self, x: Array, y: Array, *weight: Array) -> tuple[float, Any]:
         """Return the loss and, if it is wanted, the prediction.
+
+        Args:
+            x, y: a batch.
+            weight: of its samples, if they weigh differently.
 
         Raises:
             NotFiniteLoss: the loss is nan or infinite.
         """
         if self.compiled is None:
-            return self._eager(x, y)
+            return self._eager(x, y, *weight)
         self._before = None
         self.interruption.hold()
         try:
-            result = self.compiled.quietly(x, y)
+            result = self.compiled.quietly(x, y, *weight)
         except TraceError as error:
             self._give_up(error)
-            return self._eager(x, y)
+            return self._eager(x, y, *weight)
         except NotFiniteHere:
-            raise NotFiniteLoss(self.loss(self.model(wrap(x)), wrap(y))) from None
+            wrapped = [wrap(array) for array in (y, *weight)]
+            raise NotFiniteLoss(self._loss(self.model(wrap(x)), *wrapped)) from None
         finally:
             self.interruption.release()
         if self._predicts:
@@ -95,10 +101,15 @@ class TrainingStep:
         """How many programs were compiled."""
         return 0 if self.compiled is None else self.compiled.traces
 
-    def _whole(self, x: Tensor, y: Tensor) -> Any:
+    def _loss(self, prediction: Any, y: Tensor, *weight: Tensor) -> Any:
+        if weight:
+            return weighted("fit", self.loss, prediction, y, *weight)
+        return self.loss(prediction, y)
+
+    def _whole(self, x: Tensor, y: Tensor, *weight: Tensor) -> Any:
         """The step as it is traced."""
         prediction = self.model(x)
-        loss = self.loss(prediction, y)
+        loss = self._loss(prediction, y, *weight)
         check_loss("fit", loss)
         are_finite(loss, who="fit")
         self.forget_gradients()
@@ -106,9 +117,9 @@ class TrainingStep:
         self.optimizer.step()
         return (loss, prediction) if self._predicts else loss
 
-    def _eager(self, x: Array, y: Array) -> tuple[float, Any]:
+    def _eager(self, x: Array, *others: Array) -> tuple[float, Any]:
         prediction = self.model(wrap(x))
-        loss = self.loss(prediction, wrap(y))
+        loss = self._loss(prediction, *map(wrap, others))
         value = value_of("fit", loss)
         if not math.isfinite(value):
             raise NotFiniteLoss(loss)
@@ -150,12 +161,14 @@ class TrainingStep:
 WORTH_COMPILING = 8
 
 
-def predictor(who: str, model: Module, batches: int, compiled: bool) -> Callable[[Array], Any]:
+def predictor(
+    who: str, model: Module, batches: int | None, compiled: bool
+) -> Callable[[Array], Any]:
     """Return the model as a function of a batch, in evaluation mode and without gradients."""
     if not compiled:
         return lambda x: _without_graph(model, x)
     known = vars(model).get("_predictor")
-    if known is None and batches < WORTH_COMPILING:
+    if known is None and batches is not None and batches < WORTH_COMPILING:
         return lambda x: _without_graph(model, x)
     if known is None:
         known = vars(model)["_predictor"] = Compiled(model)

@@ -1,0 +1,150 @@
+"""Where a run of `fit` stands, written to a checkpoint and brought back from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..arrays import Array
+from ..errors import FileFormatError, StateError
+from ..files import as_path
+from .checkpoint import read_checkpoint, save_checkpoint
+
+if TYPE_CHECKING:
+    from .loop import Training
+
+RUN, ORDER, ARRAY = "fit", "order", "array"
+
+
+@dataclass
+class Position:
+    """How far a run has come.
+
+    Attributes:
+        epoch: the one that is at work, from 0.
+        batch: how many of its batches are done.
+        order: that of its samples, int[n], or None for that in which they come.
+        stopped: whether somebody has ended the run before its last epoch.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    order: Array | None = None
+    stopped: bool = False
+
+
+def save_run(path: Any, training: Training, results: Mapping[str, float] | None) -> None:
+    """Write model, optimiser, generators, callbacks, history and position to a file.
+
+    Args:
+        path: where to write.
+        training: the run.
+        results: of the epoch that is about to be over; None in its midst.
+    """
+    position, history = training.position, training.history
+    over = results is not None
+    courses = {name: list(values) for name, values in history.history.items()}
+    for name, value in (results or {}).items():
+        courses.setdefault(name, []).append(float(value))
+    arrays: dict[str, Array] = {}
+    if position.order is not None and not over:
+        arrays[ORDER] = position.order
+    content = {
+        "epoch": position.epoch + over,
+        "batch": 0 if over else position.batch,
+        "stopped": bool(vars(training.model).get("stop_training")),
+        "history": courses,
+        "epochs": [*history.epoch, position.epoch] if over else list(history.epoch),
+        "means": training.means.state_dict(),
+        "data": _data(training),
+        "callbacks": [
+            {"kind": type(c).__name__, "state": _packed(c.state_dict(), f"callback.{i}", arrays)}
+            for i, c in enumerate(training.callbacks.all)
+        ],
+    }
+    extra = {RUN: content, **arrays}
+    save_checkpoint(path, training.model, training.optimizer, rng=training.plan.rng, extra=extra)
+
+
+def _data(training: Training) -> dict[str, Any]:
+    """Return what has to be the same for a run to go on in the middle of an epoch."""
+    plan = training.plan
+    count = getattr(plan.source, "count", None)
+    return {"samples": count, "batch_size": plan.batch_size, "shuffle": plan.shuffle}
+
+
+def resume_run(path: Any, training: Training) -> None:
+    """Bring a run to where the saved one stood.
+
+    Raises:
+        FileFormatError: the file is damaged, or was not written by `fit`.
+        StateError: model, optimiser, callbacks or data are not those of the saved run.
+        OSError: the file cannot be read.
+    """
+    place = as_path("fit", path)
+    extra = read_checkpoint(
+        place,
+        training.model,
+        training.optimizer,
+        training.plan.rng,
+        lambda extra: _check(place, extra, training),
+    )
+    content, history = extra[RUN], training.history
+    history.history = {name: list(values) for name, values in content["history"].items()}
+    history.epoch = list(content["epochs"])
+    training.position = Position(
+        content["epoch"], content["batch"], extra.get(ORDER), content["stopped"]
+    )
+    training.means.load_state_dict(content["means"])
+    for callback, saved in zip(training.callbacks.all, content["callbacks"], strict=True):
+        callback.load_state_dict(_unpacked(saved["state"], extra))
+
+
+def _check(path: str, extra: Mapping[str, Any], training: Training) -> None:
+    """Raise if a state is of another run."""
+    content = extra.get(RUN)
+    if not isinstance(content, dict):
+        raise FileFormatError(
+            f"fit: {path}: it holds a training state, but not where fit stood; it needs to be "
+            "written by ModelCheckpoint. Load it with load_checkpoint, and call fit without resume."
+        )
+    now, then = _data(training), content["data"]
+    changed = [f"{name} was {then[name]} and is {now[name]}" for name in now
+               if now[name] != then[name]]  # fmt: skip
+    if content["batch"] and changed:
+        raise StateError(
+            f"fit: {path}: the run was saved in the middle of an epoch, and {', '.join(changed)}. "
+            "Nothing was loaded. Give the same data and options."
+        )
+    kinds = [saved["kind"] for saved in content["callbacks"]]
+    given = [type(callback).__name__ for callback in training.callbacks.all]
+    if kinds != given:
+        raise StateError(
+            f"fit: {path}: the run had the callbacks {', '.join(kinds) or 'none'}, and "
+            f"{', '.join(given) or 'none'} were given. Nothing was loaded. Give the same ones, in "
+            "the same order."
+        )
+
+
+def _packed(value: Any, name: str, arrays: dict[str, Array]) -> Any:
+    """Return a state as JSON has it; its arrays go to `arrays`, and their names in their place."""
+    if isinstance(value, np.ndarray):
+        arrays[name] = value
+        return {ARRAY: name}
+    if isinstance(value, Mapping):
+        return {str(k): _packed(v, f"{name}.{k}", arrays) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_packed(v, f"{name}.{i}", arrays) for i, v in enumerate(value)]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _unpacked(value: Any, arrays: Mapping[str, Any]) -> Any:
+    """Return the state that `_packed` got."""
+    if isinstance(value, dict):
+        if list(value) == [ARRAY]:
+            return arrays[value[ARRAY]]
+        return {name: _unpacked(v, arrays) for name, v in value.items()}
+    return [_unpacked(v, arrays) for v in value] if isinstance(value, list) else value
