@@ -24,6 +24,7 @@ ORDER = [
     "errors", "recording", "arrays", "signatures", "pieces", "selection", "record", "operators",
     "core", "files", "backward", "finite", "places", "anomaly",
     "replay", "ops", "creation", "protocols", "nested", "linearise", "directional", "transforms",
+    "per_sample",
     "compiler", "nn", "nodes", "explanation", "diagrams",
     "optim", "data", "datasets", "train", "testing", "plot",
 ]  # fmt: skip
