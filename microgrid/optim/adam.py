@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from ..arrays import Array
 from .moments import running_mean, running_square, shrink, step_down, with_decay
-from .optimizer import Optimizer, Params
+from .optimizer import Group, Optimizer, Params, Slots
 from .settings import check_at_least_zero, check_betas
 
 
@@ -61,29 +60,21 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
         amsgrad: bool = False,
     ) -> None:
-        settings = {
-            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,
-        }  # fmt: skip
-        self.check(settings)
+        settings = self.checked(
+            lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad
+        )
         super().__init__(params, settings)
 
-    def check(self, settings: Mapping[str, Any]) -> None:
+    def check(self, settings: Group) -> None:
         """Raise a ValueError if the settings make no sense."""
         check_at_least_zero(self._name, settings, "lr", "eps", "weight_decay")
         check_betas(self._name, settings)
 
-    def remembered(self, group: Mapping[str, Any]) -> dict[str, float]:
+    def remembered(self, group: Group) -> dict[str, float]:
         """Return which slots the settings of a group need, and the number each is filled with."""
         return dict.fromkeys(self.slots if group["amsgrad"] else self.slots[:2], 0.0)
 
-    def update(
-        self,
-        group: Mapping[str, Any],
-        data: Array,
-        g: Array,
-        scratch: Array,
-        slots: dict[str, Array],
-    ) -> None:
+    def update(self, group: Group, data: Array, g: Array, scratch: Array, slots: Slots) -> None:
         """Change the values in `data` by the gradient g and the group's settings, in place."""
         lr, decay = float(group["lr"]), float(group["weight_decay"])
         beta1, beta2 = map(float, group["betas"])
@@ -197,36 +188,28 @@ class NAdam(Optimizer):
         momentum_decay: float = 0.004,
         decoupled_weight_decay: bool = False,
     ) -> None:
-        settings = {
-            "lr": lr,
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "momentum_decay": momentum_decay,
-            "decoupled_weight_decay": decoupled_weight_decay,
-        }
-        self.check(settings)
+        settings = self.checked(
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            momentum_decay=momentum_decay,
+            decoupled_weight_decay=decoupled_weight_decay,
+        )
         super().__init__(params, settings)
 
-    def check(self, settings: Mapping[str, Any]) -> None:
+    def check(self, settings: Group) -> None:
         """Raise a ValueError if the settings make no sense."""
         check_at_least_zero("NAdam", settings, "lr", "eps", "weight_decay", "momentum_decay")
         check_betas("NAdam", settings)
 
-    def count(self, group: Mapping[str, Any], slots: dict[str, Array]) -> None:
+    def count(self, group: Group, slots: Slots) -> None:
         """Count one more step of a parameter, in place, before `update`."""
         super().count(group, slots)
         product = slots["mu_product"]
         np.multiply(product, _momentum(group, slots["step"].item()), product)
 
-    def update(
-        self,
-        group: Mapping[str, Any],
-        data: Array,
-        g: Array,
-        scratch: Array,
-        slots: dict[str, Array],
-    ) -> None:
+    def update(self, group: Group, data: Array, g: Array, scratch: Array, slots: Slots) -> None:
         """Change the values in `data` by the gradient g and the group's settings, in place."""
         lr, decay = float(group["lr"]), float(group["weight_decay"])
         beta1, beta2 = map(float, group["betas"])
@@ -249,7 +232,7 @@ class NAdam(Optimizer):
         step_down(data, lr * root, scratch)
 
 
-def _momentum(group: Mapping[str, Any], t: int) -> float:
+def _momentum(group: Group, t: int) -> float:
     """Return mu_t."""
     decay = float(group["momentum_decay"])
     return float(group["betas"][0]) * (1 - 0.5 * 0.96 ** (t * decay))  # type: ignore[no-any-return]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from ..arrays import Array
 from .moments import number, running_mean, running_square, step_down, with_decay
-from .optimizer import Optimizer, Params
+from .optimizer import Group, Optimizer, Params, Slots
 from .settings import check_at_least_zero, check_share
 
 
@@ -59,23 +58,22 @@ class RMSprop(Optimizer):
         momentum: float = 0.0,
         centered: bool = False,
     ) -> None:
-        settings = {
-            "lr": lr,
-            "alpha": alpha,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "momentum": momentum,
-            "centered": centered,
-        }
-        self.check(settings)
+        settings = self.checked(
+            lr=lr,
+            alpha=alpha,
+            eps=eps,
+            weight_decay=weight_decay,
+            momentum=momentum,
+            centered=centered,
+        )
         super().__init__(params, settings)
 
-    def check(self, settings: Mapping[str, Any]) -> None:
+    def check(self, settings: Group) -> None:
         """Raise a ValueError if the settings make no sense."""
         check_at_least_zero("RMSprop", settings, "lr", "eps", "weight_decay", "momentum")
         check_share("RMSprop", settings, "alpha")
 
-    def remembered(self, group: Mapping[str, Any]) -> dict[str, float]:
+    def remembered(self, group: Group) -> dict[str, float]:
         """Return which slots the settings of a group need, and the number each is filled with."""
         needed = {"square_avg": 0.0}
         if group["momentum"]:
@@ -84,14 +82,7 @@ class RMSprop(Optimizer):
             needed["grad_avg"] = 0.0
         return needed
 
-    def update(
-        self,
-        group: Mapping[str, Any],
-        data: Array,
-        g: Array,
-        scratch: Array,
-        slots: dict[str, Array],
-    ) -> None:
+    def update(self, group: Group, data: Array, g: Array, scratch: Array, slots: Slots) -> None:
         """Change the values in `data` by the gradient g and the group's settings, in place."""
         alpha, momentum = float(group["alpha"]), float(group["momentum"])
         v, dtype = slots["square_avg"], data.dtype
@@ -155,33 +146,25 @@ class Adagrad(Optimizer):
         initial_accumulator_value: float = 0.0,
         eps: float = 1e-10,
     ) -> None:
-        settings = {
-            "lr": lr,
-            "lr_decay": lr_decay,
-            "weight_decay": weight_decay,
-            "initial_accumulator_value": initial_accumulator_value,
-            "eps": eps,
-        }
-        self.check(settings)
+        settings = self.checked(
+            lr=lr,
+            lr_decay=lr_decay,
+            weight_decay=weight_decay,
+            initial_accumulator_value=initial_accumulator_value,
+            eps=eps,
+        )
         super().__init__(params, settings)
 
-    def check(self, settings: Mapping[str, Any]) -> None:
+    def check(self, settings: Group) -> None:
         """Raise a ValueError if the settings make no sense."""
         names = "lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps"
         check_at_least_zero("Adagrad", settings, *names)
 
-    def remembered(self, group: Mapping[str, Any]) -> dict[str, float]:
+    def remembered(self, group: Group) -> dict[str, float]:
         """Return which slots the settings of a group need, and the number each is filled with."""
         return {"sum": float(group["initial_accumulator_value"])}
 
-    def update(
-        self,
-        group: Mapping[str, Any],
-        data: Array,
-        g: Array,
-        scratch: Array,
-        slots: dict[str, Array],
-    ) -> None:
+    def update(self, group: Group, data: Array, g: Array, scratch: Array, slots: Slots) -> None:
         """Change the values in `data` by the gradient g and the group's settings, in place."""
         total = slots["sum"]
         if group["weight_decay"]:
@@ -235,23 +218,14 @@ class Adadelta(Optimizer):
         eps: float = 1e-6,
         weight_decay: float = 0.0,
     ) -> None:
-        settings = {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay}
-        self.check(settings)
-        super().__init__(params, settings)
+        super().__init__(params, self.checked(lr=lr, rho=rho, eps=eps, weight_decay=weight_decay))
 
-    def check(self, settings: Mapping[str, Any]) -> None:
+    def check(self, settings: Group) -> None:
         """Raise a ValueError if the settings make no sense."""
         check_at_least_zero("Adadelta", settings, "lr", "eps", "weight_decay")
         check_share("Adadelta", settings, "rho")
 
-    def update(
-        self,
-        group: Mapping[str, Any],
-        data: Array,
-        g: Array,
-        scratch: Array,
-        slots: dict[str, Array],
-    ) -> None:
+    def update(self, group: Group, data: Array, g: Array, scratch: Array, slots: Slots) -> None:
         """Change the values in `data` by the gradient g and the group's settings, in place."""
         rho, eps = float(group["rho"]), number(float(group["eps"]), data.dtype)
         v, u = slots["square_avg"], slots["acc_delta"]

@@ -15,6 +15,8 @@ from ..recording import watcher
 from .saving import faults_of
 
 Params: TypeAlias = "Iterable[Tensor] | Iterable[dict[str, Any]]"
+Group: TypeAlias = Mapping[str, Any]
+Slots: TypeAlias = dict[str, Array]
 
 ONE = np.array(1)
 
@@ -51,19 +53,11 @@ class Optimizer:
     elementwise = False
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
-        model = callable(getattr(params, "parameters", None))
-        single = isinstance(params, (Tensor, Mapping, str)) or not isinstance(params, Iterable)
-        if model or single:
-            remedy = "Pass model.parameters()." if model else "Put it in a list."
-            raise TypeError(
-                f"{self._name}: one {type(params).__name__} was given; params is an iterable of "
-                f"Tensors or of groups. {remedy}"
-            )
+        given = as_list(self._name, params, "Tensors or of groups")
         self.defaults = defaults
         self.param_groups: list[dict[str, Any]] = []
         self.state: dict[Tensor, dict[str, Array]] = {}
         self._scratch: dict[Tensor, Scratch] = {}
-        given: list[Any] = list(params)
         if not given:
             raise ValueError(
                 f"{self._name}: no parameters were given. Pass model.parameters() of a model that "
@@ -114,7 +108,7 @@ class Optimizer:
                 self.update(group, data, g, scratch, slots)
                 p.serial = next_serial()
 
-    def remembered(self, group: Mapping[str, Any]) -> dict[str, float]:
+    def remembered(self, group: Group) -> dict[str, float]:
         """Return which slots the settings of a group need, and the number each is filled with."""
         return dict.fromkeys(self.slots, 0.0)
 
@@ -127,12 +121,17 @@ class Optimizer:
                 slots[name] = np.full_like(p._data, start)
         return slots
 
-    def count(self, group: Mapping[str, Any], slots: dict[str, Array]) -> None:
+    def count(self, group: Group, slots: Slots) -> None:
         """Count one more step of a parameter, in place, before `update`."""
         np.add(slots["step"], ONE, slots["step"])
 
-    def check(self, settings: Mapping[str, Any]) -> None:
+    def check(self, settings: Group) -> None:
         """Raise a ValueError if the settings of a group make no sense."""
+
+    def checked(self, **settings: Any) -> dict[str, Any]:
+        """Return the settings as the defaults, if `check` finds that they make sense."""
+        self.check(settings)
+        return settings
 
     def zero_grad(self) -> None:
         """Forget the gradients: `grad` of every parameter becomes None."""
@@ -140,7 +139,7 @@ class Optimizer:
             for p in group["params"]:
                 p.zero_grad()
 
-    def add_param_group(self, group: Mapping[str, Any]) -> None:
+    def add_param_group(self, group: Group) -> None:
         """Take a further group of parameters, as the constructor does."""
         if not isinstance(group, Mapping) or "params" not in group:
             raise TypeError(
@@ -159,29 +158,12 @@ class Optimizer:
             )
         taken = {id(p) for known in self.param_groups for p in known["params"]}
         for p in tensors:
-            self._check_parameter(p, taken)
+            check_parameter(self._name, p, taken)
             taken.add(id(p))
         full = {"params": tensors, **self.defaults}
         full.update({key: value for key, value in group.items() if key != "params"})
         self.check(full)
         self.param_groups.append(full)
-
-    def _check_parameter(self, p: Any, taken: set[int]) -> None:
-        if not isinstance(p, Tensor):
-            raise TypeError(
-                f"{self._name}: a parameter of type {type(p).__name__} was given; it needs "
-                "Tensors. Pass model.parameters(), not names or arrays."
-            )
-        if not p.is_leaf:
-            raise GraphError(
-                f"{self._name}: a result of {p.op.name if p.op else '?'} (shape {p.shape}) was "
-                "given; only a leaf can be optimised. Pass what it was computed from."
-            )
-        if id(p) in taken:
-            raise ValueError(
-                f"{self._name}: a parameter of shape {p.shape} was given twice; it would be "
-                "updated twice a step. Give each once: model.parameters() does."
-            )
 
     def check_gradients(self) -> None:
         """Raise if a gradient that was set by hand does not fit its parameter.
@@ -214,14 +196,7 @@ class Optimizer:
                 self._scratch[q] = (_shaped_as(data, pool), data.size, data.dtype)
         return self._scratch[p]
 
-    def update(
-        self,
-        group: Mapping[str, Any],
-        data: Array,
-        g: Array,
-        scratch: Array,
-        slots: dict[str, Array],
-    ) -> None:
+    def update(self, group: Group, data: Array, g: Array, scratch: Array, slots: Slots) -> None:
         """Change the values in `data` by the gradient g and the group's settings, in place.
 
         Args:
@@ -234,13 +209,7 @@ class Optimizer:
         raise NotImplementedError(f"{self._name}: update is not defined.")
 
     def write_update(
-        self,
-        line: Any,
-        group: dict[str, Any],
-        data: Array,
-        g: Array,
-        scratch: Array,
-        slots: dict[str, Array],
+        self, line: Any, group: Group, data: Array, g: Array, scratch: Array, slots: Slots
     ) -> bool:
         """Write `update` out for the compiler, if it can be written better than called.
 
@@ -323,6 +292,48 @@ class Optimizer:
             for group in self.param_groups
         ]
         return f"{self._name}({'; '.join(groups)})"
+
+
+def as_list(who: str, params: Any, what: str = "Tensors") -> list[Any]:
+    """Return the parameters as a list.
+
+    Raises:
+        TypeError: one Tensor, group or model was given.
+    """
+    model = callable(getattr(params, "parameters", None))
+    single = isinstance(params, (Tensor, Mapping, str)) or not isinstance(params, Iterable)
+    if model or single:
+        remedy = "Pass model.parameters()." if model else "Put it in a list."
+        raise TypeError(
+            f"{who}: one {type(params).__name__} was given; params is an iterable of {what}. "
+            f"{remedy}"
+        )
+    return list(params)
+
+
+def check_parameter(who: str, p: Any, taken: set[int]) -> None:
+    """Raise unless p is a leaf whose id is not among those taken.
+
+    Raises:
+        TypeError: it is no Tensor.
+        GraphError: it is not a leaf.
+        ValueError: it was given before.
+    """
+    if not isinstance(p, Tensor):
+        raise TypeError(
+            f"{who}: a parameter of type {type(p).__name__} was given; it needs "
+            "Tensors. Pass model.parameters(), not names or arrays."
+        )
+    if not p.is_leaf:
+        raise GraphError(
+            f"{who}: a result of {p.op.name if p.op else '?'} (shape {p.shape}) was "
+            "given; only a leaf can be optimised. Pass what it was computed from."
+        )
+    if id(p) in taken:
+        raise ValueError(
+            f"{who}: a parameter of shape {p.shape} was given twice; it would be "
+            "updated twice a step. Give each once: model.parameters() does."
+        )
 
 
 def _shaped_as(data: Array, pool: Array) -> Array:

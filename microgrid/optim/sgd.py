@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
 from numbers import Real
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from ..arrays import Array
 from ..core import Tensor, next_serial
 from ..ops.arithmetic import quiet
-from .optimizer import Optimizer, Params
+from .optimizer import Group, Optimizer, Params, Slots
 from .settings import check_at_least_zero
 
 FLOAT32 = np.dtype(np.float32)
@@ -72,17 +71,16 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ) -> None:
-        settings = {
-            "lr": lr,
-            "momentum": momentum,
-            "dampening": dampening,
-            "weight_decay": weight_decay,
-            "nesterov": nesterov,
-        }
-        self.check(settings)
+        settings = self.checked(
+            lr=lr,
+            momentum=momentum,
+            dampening=dampening,
+            weight_decay=weight_decay,
+            nesterov=nesterov,
+        )
         super().__init__(params, settings)
 
-    def check(self, settings: Mapping[str, Any]) -> None:
+    def check(self, settings: Group) -> None:
         """Raise a ValueError if the settings make no sense."""
         check_at_least_zero("SGD", settings, "lr", "momentum", "weight_decay")
         momentum, dampening = settings["momentum"], settings["dampening"]
@@ -95,12 +93,7 @@ class SGD(Optimizer):
             )
 
     def update(
-        self,
-        group: Mapping[str, Any],
-        data: Array,
-        g: Array,
-        scratch: Array,
-        slots: dict[str, Array] | None,
+        self, group: Group, data: Array, g: Array, scratch: Array, slots: Slots | None
     ) -> None:
         """Change the values in `data` by the gradient g and the group's settings, in place."""
         if group["momentum"] or group["weight_decay"]:
@@ -110,13 +103,7 @@ class SGD(Optimizer):
         np.subtract(data, scratch, data)
 
     def write_update(
-        self,
-        line: Any,
-        group: dict[str, Any],
-        data: Array,
-        g: Array,
-        scratch: Array,
-        slots: dict[str, Array],
+        self, line: Any, group: Group, data: Array, g: Array, scratch: Array, slots: Slots
     ) -> bool:
         """Write the plain update out, for the compiler."""
         if group["momentum"] or group["weight_decay"]:
@@ -169,9 +156,7 @@ class SGD(Optimizer):
         return _ahead(start, buffer, group, scratch, free) if group["nesterov"] else buffer
 
 
-def _direction(
-    data: Array, g: Array, group: Mapping[str, Any], scratch: Array, buffer: Array | None
-) -> Array:
+def _direction(data: Array, g: Array, group: Group, scratch: Array, buffer: Array | None) -> Array:
     """Return what lr multiplies, in `scratch` or in the momentum buffer, which goes on."""
     momentum, dampening = float(group["momentum"]), float(group["dampening"])
     decay = float(group["weight_decay"])
@@ -186,9 +171,7 @@ def _direction(
     return _ahead(g, buffer, group, scratch, free) if group["nesterov"] else buffer
 
 
-def _ahead(
-    g: Array, buffer: Array, group: Mapping[str, Any], scratch: Array, free: Array | None
-) -> Array:
+def _ahead(g: Array, buffer: Array, group: Group, scratch: Array, free: Array | None) -> Array:
     """Return Nesterov's direction, a step further along the buffer."""
     momentum = float(group["momentum"])
     ahead: Array = np.add(g, np.multiply(buffer, momentum, out=free), out=scratch)

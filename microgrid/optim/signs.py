@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from ..arrays import Array
 from .moments import number, running_mean, shrink, step_down
-from .optimizer import Optimizer, Params
+from .optimizer import Group, Optimizer, Params, Slots
 from .settings import check_at_least_zero, check_betas, is_pair
 
 
@@ -52,11 +49,9 @@ class Rprop(Optimizer):
         etas: tuple[float, float] = (0.5, 1.2),
         step_sizes: tuple[float, float] = (1e-6, 50.0),
     ) -> None:
-        settings = {"lr": lr, "etas": etas, "step_sizes": step_sizes}
-        self.check(settings)
-        super().__init__(params, settings)
+        super().__init__(params, self.checked(lr=lr, etas=etas, step_sizes=step_sizes))
 
-    def check(self, settings: Mapping[str, Any]) -> None:
+    def check(self, settings: Group) -> None:
         """Raise a ValueError if the settings make no sense."""
         check_at_least_zero("Rprop", settings, "lr")
         etas, sizes = settings["etas"], settings["step_sizes"]
@@ -71,18 +66,11 @@ class Rprop(Optimizer):
                 "smaller one first."
             )
 
-    def remembered(self, group: Mapping[str, Any]) -> dict[str, float]:
+    def remembered(self, group: Group) -> dict[str, float]:
         """Return which slots the settings of a group need, and the number each is filled with."""
         return {"prev": 0.0, "step_size": float(group["lr"])}
 
-    def update(
-        self,
-        group: Mapping[str, Any],
-        data: Array,
-        g: Array,
-        scratch: Array,
-        slots: dict[str, Array],
-    ) -> None:
+    def update(self, group: Group, data: Array, g: Array, scratch: Array, slots: Slots) -> None:
         """Change the values in `data` by the gradient g and the group's settings, in place."""
         before, size, dtype = slots["prev"], slots["step_size"], data.dtype
         less, more = (number(float(eta), dtype) for eta in group["etas"])
@@ -137,23 +125,14 @@ class Lion(Optimizer):
         betas: tuple[float, float] = (0.9, 0.99),
         weight_decay: float = 0.0,
     ) -> None:
-        settings = {"lr": lr, "betas": betas, "weight_decay": weight_decay}
-        self.check(settings)
-        super().__init__(params, settings)
+        super().__init__(params, self.checked(lr=lr, betas=betas, weight_decay=weight_decay))
 
-    def check(self, settings: Mapping[str, Any]) -> None:
+    def check(self, settings: Group) -> None:
         """Raise a ValueError if the settings make no sense."""
         check_at_least_zero("Lion", settings, "lr", "weight_decay")
         check_betas("Lion", settings)
 
-    def update(
-        self,
-        group: Mapping[str, Any],
-        data: Array,
-        g: Array,
-        scratch: Array,
-        slots: dict[str, Array],
-    ) -> None:
+    def update(self, group: Group, data: Array, g: Array, scratch: Array, slots: Slots) -> None:
         """Change the values in `data` by the gradient g and the group's settings, in place."""
         lr, decay = float(group["lr"]), float(group["weight_decay"])
         beta1, beta2 = map(float, group["betas"])
