@@ -6,9 +6,11 @@ import warnings
 
 import numpy as np
 import pytest
+from compiled import Twins
 
 import microgrid as mg
 from microgrid.errors import DtypeError, ShapeError
+from microgrid.train.names import LOSSES
 
 P, T = np.zeros((6, 4)), np.ones((6, 4))
 Z, LABELS = P, np.array([0, 3, 1, 1, 2, 0])
@@ -197,9 +199,9 @@ def test_hinge_targets_other_than_signs(loss, value):
         loss(np.zeros(2), [1, value])
 
 
-@pytest.mark.parametrize("name", mg.train.names.LOSSES)
+@pytest.mark.parametrize("name", LOSSES)
 def test_an_unknown_reduction(name):
-    loss = mg.train.names.LOSSES[name]
+    loss = LOSSES[name]
     target = LABELS if loss in (mg.cross_entropy, mg.nll_loss) else T
     message = f'{loss.__name__}: reduction=\'avg\' was given; it must be "mean", "sum" or "none".'
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
@@ -255,6 +257,27 @@ def test_empty_batches_do_not_crash():
     assert mg.mse_loss(np.zeros((0, 3)), np.zeros((0, 3)), reduction="sum") == 0
     assert mg.cross_entropy(np.zeros((0, 3)), np.zeros(0, int), reduction="sum") == 0
     assert math.isnan(mg.cross_entropy(np.zeros((0, 3)), np.zeros(0, int)))
+
+
+# --- labels that a compiled step computes ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", [mg.cross_entropy, mg.nll_loss])
+def test_compiled_steps_keep_labels_that_they_compute(loss):
+    def build():
+        leaf = mg.tensor(np.ones((6, 4)), requires_grad=True)
+
+        def step(p, scores):
+            leaf.zero_grad()
+            value = loss(leaf * p, mg.argmax(scores, axis=1), reduction="none")
+            value.sum().backward()
+            return value
+
+        return step, lambda: leaf.grad
+
+    twins = Twins(build)
+    for seed in range(4):
+        twins.call(np.eye(6, 4), np.random.default_rng(seed).normal(size=(6, 4)))
 
 
 # --- integers and truth values --------------------------------------------------------------------

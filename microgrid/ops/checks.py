@@ -42,7 +42,10 @@ def _write_class_indices(line: Any, out: Array, labels: Any, *, classes: int, wh
         "if {0}[{0}.argmax()] >= {1}: {2}({3}, {1}, {4})",
         unsigned, classes, as_indices, labels, who,
     )  # fmt: skip
-    line.same(labels)
+    if not isinstance(labels, np.ndarray):
+        line.same(labels)
+    elif line.is_read:  # labels computed in the step, whose memory is used again after this call
+        line(np.copyto, out, labels)
     return True
 
 
