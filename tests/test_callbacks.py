@@ -268,10 +268,10 @@ def test_a_plateau_looks_at_the_result():
 
 
 def test_the_rate_is_live_in_the_compiled_step():
-    def final(compile):
+    def final(compiled):
         model = mg.nn.MLP([3, 4, 1], rng=0)
         train(LearningRateScheduler(lambda epoch, rate: 0.1 / (1 + epoch)), model=model,
-              epochs=4, compile=compile)  # fmt: skip
+              epochs=4, compile=compiled)  # fmt: skip
         return [p.data for p in model.parameters()]
 
     for compiled, eager in zip(final(True), final(False), strict=True):
@@ -365,12 +365,12 @@ def test_a_field_of_a_path_that_cannot_be_filled_is_named(tmp_path):
 # --- a loss that is not finite -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("compile", [True, False])
-def test_a_loss_that_is_not_finite_ends_the_training(compile):
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_loss_that_is_not_finite_ends_the_training(compiled):
     ends = []
     run = train(
         [TerminateOnNaN(), LambdaCallback(on_train_end=lambda logs: ends.append(logs))],
-        lr=1e30, epochs=9, compile=compile,
+        lr=1e30, epochs=9, compile=compiled,
     )  # fmt: skip
     assert len(run.epoch) < 9
     assert run.reason.startswith("fit: the loss is ")

@@ -407,7 +407,7 @@ BAD[7, 2] = np.nan
         (
             {"loss": "crossentropy"},
             ValueError,
-            "fit: the loss 'crossentropy' is not known; the names are mse, mae, l1, huber, smooth_l1, ",
+            "fit: the loss 'crossentropy' is not known; the names are mse, mae, l1, huber, ",
         ),
         (
             {"loss": 3},
