@@ -191,6 +191,9 @@ class Guard:
         self.tensors.append(value)
         wanted = f"{{0}}._requires_grad is {value._requires_grad}"
         self._note(f"{name}.requires_grad", wanted, value, counted=True)
+        for rule in ("constraint", "penalty") if hasattr(value, "constraint") else ():
+            given = getattr(value, rule)  # of a Parameter
+            self._holds(f"{name}.{rule}", f"{{0}}.{rule}", (value,), given, counted=True)
 
     def _look_at_bound(self, value: Any, name: str) -> None:
         if isinstance(value, types.MethodType):

@@ -1,7 +1,9 @@
 """Networks: modules, layers, first weights and losses."""
 
+from . import constraints as constraints
 from . import init as init
 from . import losses as losses
+from . import penalties as penalties
 from .activations import CELU as CELU
 from .activations import ELU as ELU
 from .activations import GELU as GELU

@@ -15,6 +15,7 @@ from ..ops import affine, matmul
 from .activations import activation_name, named_activation
 from .init import INITIALIZERS, Initializer, Rng
 from .module import Module, Parameter, as_integer, check_instance, in_dtype_of
+from .parameter import Rule
 
 Activation: TypeAlias = "str | Callable[..., Any] | None"
 
@@ -39,6 +40,10 @@ class Dense(Module):
             relu and its kin, lecun_normal for selu, and glorot_uniform for all others and none.
         rng: None, a seed, or a generator, for the first weights.
         dtype: of the parameters.
+        weight_constraint, bias_constraint: what the parameter becomes after each step of an
+            optimiser: one of `mg.nn.constraints`, or a function in ops; None for as it is.
+        weight_penalty, bias_penalty: what `fit` adds to the loss: one of `mg.nn.penalties`, or a
+            function in ops that returns a number; None for nothing.
 
     Input shape: float[..., in_features]. Arrays and lists are cast to the dtype of the weight.
     Output shape: float[..., out_features].
@@ -49,7 +54,9 @@ class Dense(Module):
 
     Raises:
         ValueError: a size is below 1, or a name is not known.
-        ShapeError: in a call, the last dimension of x is not in_features.
+        ShapeError: in a call, the last dimension of x is not in_features. A constraint returns
+            another shape than that of its parameter, or a penalty more than one number.
+        TypeError: a constraint or penalty is no function.
 
     >>> layer = Dense(3, 2, activation="relu", rng=0)
     >>> layer
@@ -67,6 +74,10 @@ class Dense(Module):
         init: str | Initializer = "auto",
         rng: Rng = None,
         dtype: DTypeLike = np.float32,
+        weight_constraint: Rule | None = None,
+        bias_constraint: Rule | None = None,
+        weight_penalty: Rule | None = None,
+        bias_penalty: Rule | None = None,
     ) -> None:
         self.in_features = as_integer("Dense", "in_features", in_features, least=1)
         self.out_features = as_integer("Dense", "out_features", out_features, least=1)
@@ -75,6 +86,12 @@ class Dense(Module):
         weight = _initializer(init, self.activation)(shape, rng=rng, dtype=dtype)
         self.weight = Parameter(_of_shape(weight, shape), dtype)
         self.bias = Parameter(np.zeros(self.out_features), dtype) if bias else None
+        for p, constraint, penalty in (
+            (self.weight, weight_constraint, weight_penalty),
+            (self.bias, bias_constraint, bias_penalty),
+        ):
+            if p is not None:
+                p.constraint, p.penalty = constraint, penalty
 
     def forward(self, x: Operand) -> Any:
         """Return activation(x @ weight + bias)."""

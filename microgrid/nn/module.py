@@ -10,13 +10,15 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from ..arrays import Array, as_array
-from ..core import Operand, Tensor, assign
+from ..core import Operand, Tensor, assign, wrap
 from ..errors import StateError
+from ..ops.piecewise import zero
 from ..recording import changes
 from .parameter import Buffer as Buffer
 from .parameter import Parameter as Parameter
 from .parameter import in_dtype as in_dtype
 from .parameter import in_dtype_of as in_dtype_of
+from .penalties import penalty_of
 from .summary import table
 
 Self = TypeVar("Self", bound="Module")
@@ -185,6 +187,21 @@ class Module:
     def num_parameters(self) -> int:
         """Return how many numbers the parameters hold."""
         return sum(parameter.size for parameter in self.parameters())
+
+    def penalty(self) -> Tensor:
+        """Return the sum of the penalties of all parameters, 0 if none has one: float[].
+
+        >>> from microgrid.nn import Dense, penalties
+        >>> layer = Dense(2, 1, init="constant", weight_penalty=penalties.L2(0.5))
+        >>> layer.weight.data = [[1.0], [3.0]]
+        >>> layer.penalty().item()
+        5.0
+        """
+        total = penalty_of(self)
+        if total is not None:
+            return total
+        dtype = next((p.dtype for p in self.parameters()), np.dtype(np.float32))
+        return wrap(zero(dtype))
 
     # --- training and evaluation -----------------------------------------------------------------
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from ..arrays import as_array
 from ..core import ArrayInTrace, Operand, Tensor, as_operand, wrap
-from ..recording import sees_arrays, watchers
+from ..errors import ShapeError
+from ..recording import changes, no_grad, sees_arrays, watchers
+
+Rule: TypeAlias = Callable[[Any], Any]
+
+in_use: set[str] = set()
+"""Which of "constraint" and "penalty" any Parameter was ever given: for others nobody need look."""
 
 
 class Parameter(Tensor):
@@ -18,6 +26,12 @@ class Parameter(Tensor):
     An array or Tensor is copied in its dtype; plain numbers and lists become float32, the dtype of
     layers, since one float64 number would turn a whole float32 net to float64.
 
+    Attributes:
+        constraint: a function of the Parameter that returns its values after a step of an
+            optimiser, from `mg.nn.constraints` or your own, written in ops; or None.
+        penalty: a function of the Parameter that returns a number for the loss, from
+            `mg.nn.penalties` or your own, written in ops; or None.
+
     Raises:
         DtypeError: the dtype cannot carry a gradient.
 
@@ -25,12 +39,87 @@ class Parameter(Tensor):
     dtype('float32')
     """
 
-    __slots__ = ()
+    __slots__ = ("_constraint", "_penalty")
+
+    _constraint: Rule | None
+    _penalty: Rule | None
+
+    def __new__(cls, *args: Any, **options: Any) -> Parameter:
+        """Return one without constraint and penalty, as copies begin too."""
+        p = super().__new__(cls)
+        p._constraint = p._penalty = None
+        return p
 
     def __init__(
         self, data: Operand, dtype: DTypeLike | None = None, requires_grad: bool = True
     ) -> None:
         super().__init__(_with_float32_numbers("Parameter", data, dtype), dtype, requires_grad)
+
+    @property
+    def constraint(self) -> Rule | None:
+        """What the values become after each step of an optimiser, as a function of them; or None.
+
+        Setting it changes no value. The first step does, if it moves the parameter.
+
+        Raises:
+            TypeError: it is no function.
+            ShapeError: it returns another shape than that of the parameter.
+        """
+        return self._constraint
+
+    @constraint.setter
+    def constraint(self, rule: Rule | None) -> None:
+        self._check_rule("constraint", rule, self.shape)
+        self._constraint = rule
+
+    @property
+    def penalty(self) -> Rule | None:
+        """What is added to the loss, as a function of the parameter; or None.
+
+        Raises:
+            TypeError: it is no function.
+            ShapeError: it returns more than one number.
+        """
+        return self._penalty
+
+    @penalty.setter
+    def penalty(self, rule: Rule | None) -> None:
+        self._check_rule("penalty", rule, ())
+        self._penalty = rule
+
+    def _check_rule(self, what: str, rule: Any, shape: tuple[int, ...]) -> None:
+        """Raise unless the rule can be used; try it, as the first step would be late to fail."""
+        changes[0] += 1
+        if rule is None:
+            return
+        if not callable(rule) or isinstance(rule, type):
+            given = f"the class {rule.__name__}" if callable(rule) else f"{rule!r}"
+            raise TypeError(
+                f"Parameter: {given} was given as {what}; it must be a function of the parameter, "
+                f"as those of mg.nn.{'constraints' if what == 'constraint' else 'penalties'}."
+            )
+        with no_grad():
+            found = rule(wrap(self._data.copy()))
+        if as_operand("Parameter", found).shape != shape:
+            raise ShapeError(
+                f"Parameter: the {what} given returns shape {found.shape} for a parameter of shape "
+                f"{self.shape}; it must return shape {shape}."
+            )
+        in_use.add(what)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        """Return an independent copy with its gradient, constraint and penalty."""
+        twin: Any = super().__deepcopy__(memo)
+        twin._constraint = deepcopy(self._constraint, memo)
+        twin._penalty = deepcopy(self._penalty, memo)
+        return twin  # type: ignore[no-any-return]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle it without its gradient."""
+        rebuild, state, attributes = super().__reduce__()
+        rules = {"constraint": self._constraint, "penalty": self._penalty}
+        given = {name: rule for name, rule in rules.items() if rule is not None}
+        return rebuild, state, (attributes, given) if given else attributes
 
 
 class Buffer(Tensor):

@@ -8,10 +8,11 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 
 from ..arrays import Array
-from ..core import Tensor, next_serial
+from ..core import Tensor, assign, next_serial
 from ..errors import GraphError, ShapeError, StateError
+from ..nn.parameter import in_use
 from ..ops.arithmetic import quiet
-from ..recording import watcher
+from ..recording import no_grad, watcher
 from .saving import faults_of
 
 Params: TypeAlias = "Iterable[Tensor] | Iterable[dict[str, Any]]"
@@ -74,6 +75,8 @@ class Optimizer:
     def step(self) -> None:
         """Change the parameters by their gradients; a parameter whose `grad` is None stays.
 
+        Those that have a `constraint` are brought back to where it holds.
+
         Raises:
             ShapeError: a gradient, set by hand, has not the shape of its parameter.
             TypeError: a gradient, set by hand, is no array.
@@ -83,6 +86,24 @@ class Optimizer:
             self._step()
         else:
             observer.acts(self._step, self)
+        if "constraint" in in_use:
+            self.apply_constraints()
+
+    @quiet
+    def apply_constraints(self) -> None:
+        """Let the constraint of each parameter that has a gradient hold again; `step` does it.
+
+        An optimiser with a `step` of its own calls this at the end.
+        """
+        observer = watcher()
+        for p in self.parameters():
+            constraint = getattr(p, "constraint", None)
+            if constraint is None:
+                continue
+            g = p.grad if observer is None else observer.accumulates(p)
+            if g is not None:
+                with no_grad():
+                    assign(p, constraint(p))
 
     @quiet
     def _step(self) -> None:
