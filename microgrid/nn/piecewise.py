@@ -33,8 +33,9 @@ class PiecewiseLinear(Module):
             slopes of 1 the layer begins as the identity.
         features: None for one function for all elements, or the size of the last dimension of x for
             a function each.
-        monotone: keep all slopes positive, so that the function increases.
-        convex: keep each slope above the one to its left.
+        monotone: keep all slopes positive, so that the function increases; where rounding makes
+            them 0, it still never falls.
+        convex: keep each slope above the one to its left, or equal where rounding makes it so.
         learn_knots: without, knots stay where they are.
         dtype: of the parameters.
 
@@ -150,7 +151,8 @@ class PiecewiseLinear(Module):
         knots, slopes, at = self.knots, self.slopes, ops.expand_dims(t, -1)
         passed, entered = _course(at, knots, slopes)
         begins = ops.concatenate([knots[..., :1], knots], axis=-1)
-        lengths = _beside(ops.exp(self.log_gaps), 0, 0)
+        # Of the knots as they were rounded: by exp(log_gaps) a monotone function could fall at one.
+        lengths = _beside(knots[..., 1:] - knots[..., :-1], 0, 0)
         covered = ops.where(passed, lengths, ops.where(entered, at - begins, 0))
         return ops.sum(slopes * covered, axis=-1) + self.value[..., 0]
 
