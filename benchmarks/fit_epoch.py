@@ -9,7 +9,9 @@ gathering and adding up losses. One call of one epoch pays for tracing, ten epoc
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from typing import Any
 
 import harness
@@ -28,7 +30,14 @@ def task_of(case: Any) -> tuple[Task, int]:
     return Task((SIZES, samples)), epochs
 
 
-def microgrid_fit(case: Any, compiled: bool = True) -> Built:
+class Terminal(io.StringIO):
+    """What a bar believes to be a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def microgrid_fit(case: Any, compiled: bool = True, bar: bool = False) -> Built:
     import microgrid as mg
 
     task, epochs = task_of(case)
@@ -36,10 +45,11 @@ def microgrid_fit(case: Any, compiled: bool = True) -> Built:
     optimizer = mg.optim.SGD(model.parameters(), lr=LEARNING_RATE)
 
     def train(epochs: int, shuffle: bool) -> float:
-        history = mg.fit(
-            model, task.x, task.y, loss="cross_entropy", optimizer=optimizer, batch_size=BATCH,
-            epochs=epochs, shuffle=shuffle, verbose=0, rng=0, compile=compiled,
-        )  # fmt: skip
+        with redirect_stdout(Terminal()):
+            history = mg.fit(
+                model, task.x, task.y, loss="cross_entropy", optimizer=optimizer, batch_size=BATCH,
+                epochs=epochs, shuffle=shuffle, verbose=int(bar), rng=0, compile=compiled,
+            )  # fmt: skip
         return history.history["loss"][-1]
 
     return built(train, epochs)
@@ -47,6 +57,10 @@ def microgrid_fit(case: Any, compiled: bool = True) -> Built:
 
 def microgrid_fit_eager(case: Any) -> Built:
     return microgrid_fit(case, compiled=False)
+
+
+def microgrid_fit_with_bar(case: Any) -> Built:
+    return microgrid_fit(case, bar=True)
 
 
 def bare_steps(case: Any) -> Built:
@@ -111,6 +125,7 @@ def built(train: Callable[[int, bool], float], epochs: int) -> Built:
 PEERS: dict[str, tuple[str, Callable[[Any], Built]]] = {
     "bare steps": ("microgrid", bare_steps),
     "fit": ("microgrid", microgrid_fit),
+    "fit, with a bar": ("microgrid", microgrid_fit_with_bar),
     "fit, compile=False": ("microgrid", microgrid_fit_eager),
     "torch": ("torch", torch_loop),
     "sklearn": ("sklearn", sklearn_partial_fit),
