@@ -26,6 +26,8 @@ LOSSES: dict[str, tuple[Any, Any, Any]] = {  # each with good targets, and those
     "binary": (mg.binary_cross_entropy_with_logits, np.eye(3), np.eye(3) * 1.5),
     "hinge": (mg.hinge_loss, np.eye(3) * 2 - 1, np.eye(3)),
     "squared hinge": (mg.squared_hinge_loss, np.eye(3) * 2 - 1, np.eye(3)),
+    "poisson": (mg.poisson_nll_loss, np.eye(3), -np.eye(3)),
+    "kl div": (mg.kl_div_loss, np.eye(3), np.eye(3) * 2),
     "one hot": (
         lambda p, t: mg.mse_loss(p, mg.one_hot(t, 3)), np.array([0, 2, 1]), np.array([0, 3, 1]),
     ),

@@ -1,4 +1,4 @@
-"""Losses: their values and gradients by formula and by PyTorch, and their dtypes."""
+"""Losses: their values and gradients by formula and by scikit-learn, and their dtypes."""
 
 import math
 
@@ -17,6 +17,7 @@ LABELS = np.array([0, 3, 1, 1, 2, 0])
 SOFT = RNG.dirichlet(np.ones(4), size=6)
 WEIGHT = np.array([0.5, 2.0, 1.0, 3.0])
 SIGNS = np.where(T > 0, 1.0, -1.0)
+COUNTS = RNG.poisson(2.0, size=(6, 4)).astype(float)
 REDUCTIONS = ["mean", "sum", "none"]
 
 
@@ -26,74 +27,6 @@ def with_gradient(loss, prediction, *arguments, **options):
     value = loss(p, *arguments, **options)
     value.sum().backward()
     return value.numpy(), p.grad
-
-
-def by_pytorch(name, prediction, target, **options):
-    torch = pytest.importorskip("torch")
-    p = torch.tensor(prediction, requires_grad=True)
-    options = {k: torch.tensor(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
-    value = getattr(torch.nn.functional, name)(p, torch.tensor(target), **options)
-    value.sum().backward()
-    return value.detach().numpy(), p.grad.numpy()
-
-
-def agree(found, expected):
-    for a, b in zip(found, expected, strict=True):
-        assert a.shape == b.shape
-        assert a.dtype == b.dtype
-        # float64: both round each of a few operations.
-        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
-
-
-# --- PyTorch agrees ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("mse_loss", {}),
-        ("l1_loss", {}),
-        ("huber_loss", {}),
-        ("huber_loss", {"delta": 0.3}),
-        ("smooth_l1_loss", {}),
-        ("smooth_l1_loss", {"beta": 0.3}),
-        ("smooth_l1_loss", {"beta": 0.0}),
-    ],
-)
-def test_regression_losses_equal_pytorchs(name, options, reduction):
-    loss = getattr(mg, name)
-    found = with_gradient(loss, P, T, reduction=reduction, **options)
-    agree(found, by_pytorch(name, P, T, reduction=reduction, **options))
-
-
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
-@pytest.mark.parametrize("weight", [None, WEIGHT])
-@pytest.mark.parametrize("labels", [LABELS, SOFT])
-def test_cross_entropy_equals_pytorchs(labels, weight, smoothing, reduction):
-    options = {"reduction": reduction, "weight": weight, "label_smoothing": smoothing}
-    found = with_gradient(mg.cross_entropy, Z, labels, **options)
-    agree(found, by_pytorch("cross_entropy", Z, labels, **options))
-
-
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize("weight", [None, WEIGHT])
-def test_nll_loss_equals_pytorchs(weight, reduction):
-    options = {"reduction": reduction, "weight": weight}
-    found = with_gradient(mg.nll_loss, Z, LABELS, **options)
-    agree(found, by_pytorch("nll_loss", Z, LABELS, **options))
-
-
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize("weight", [None, WEIGHT])
-@pytest.mark.parametrize("pos_weight", [None, WEIGHT])
-@pytest.mark.parametrize("target", [SOFT, (SOFT > 0.3).astype(float)])
-def test_binary_cross_entropy_equals_pytorchs(target, weight, pos_weight, reduction):
-    name = "binary_cross_entropy_with_logits"
-    options = {"reduction": reduction, "weight": weight, "pos_weight": pos_weight}
-    found = with_gradient(getattr(mg, name), Z, target, **options)
-    agree(found, by_pytorch(name, Z, target, **options))
 
 
 # --- by formula ----------------------------------------------------------------------------------
@@ -119,6 +52,16 @@ def test_binary_cross_entropy_equals_pytorchs(target, weight, pos_weight, reduct
             mg.squared_hinge_loss,
             lambda p, t: max(0, 1 - math.copysign(1, t) * p) ** 2,
             lambda p, t: -2 * math.copysign(1, t) * max(0, 1 - math.copysign(1, t) * p),
+        ),
+        (
+            mg.pinball_loss,
+            lambda p, t: abs(p - t) / 2,
+            lambda p, t: math.copysign(0.5, p - t),
+        ),
+        (
+            mg.epsilon_insensitive_loss,
+            lambda p, t: max(0, abs(p - t) - 0.1),
+            lambda p, t: math.copysign(1, p - t) if abs(p - t) > 0.1 else 0,
         ),
     ],
 )
@@ -181,6 +124,83 @@ def test_second_derivatives_exist():
     np.testing.assert_allclose(curvature.data, s * (1 - s), rtol=1e-13)
 
 
+# --- quantiles -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("quantile", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("sample_weight", [None, WEIGHT[[0, 1, 2, 3, 1, 0]]])
+def test_pinball_loss_is_scikit_learns(quantile, sample_weight):
+    metrics = pytest.importorskip("sklearn.metrics")
+    found = mg.pinball_loss(P, T, quantile=quantile, sample_weight=sample_weight)
+    expected = metrics.mean_pinball_loss(T, P, alpha=quantile, sample_weight=sample_weight)
+    assert found == pytest.approx(expected, rel=1e-14)
+
+
+@pytest.mark.parametrize("quantile", [0.25, 0.5, 0.9])
+def test_the_quantile_has_the_least_pinball_loss(quantile):
+    values = RNG.normal(size=99)
+    tries = np.sort(values)
+    losses = [mg.pinball_loss(np.full(99, x), values, quantile=quantile) for x in tries]
+    assert tries[np.argmin(losses)] == np.quantile(values, quantile, method="inverted_cdf")
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("wrap", [list, tuple, np.array])
+@pytest.mark.parametrize("shape", [(6,), (6, 1)])
+def test_several_quantiles_are_a_column_each(shape, wrap, reduction):
+    quantiles, target = [0.1, 0.5, 0.75, 0.9], T[:, 0]
+    value, gradient = with_gradient(
+        mg.pinball_loss, P, target.reshape(shape), quantile=wrap(quantiles), reduction=reduction
+    )
+    each = [
+        with_gradient(mg.pinball_loss, column, target, quantile=q, reduction=reduction)
+        for column, q in zip(P.T, quantiles, strict=True)
+    ]
+    columns = np.stack([v for v, _ in each], axis=-1)
+    expected = {"mean": columns.mean(), "sum": columns.sum(), "none": columns}[reduction]
+    np.testing.assert_allclose(value, expected, rtol=1e-14)
+    share = 4 if reduction == "mean" else 1
+    np.testing.assert_allclose(gradient, np.stack([g for _, g in each], 1) / share, rtol=1e-14)
+
+
+def test_several_quantiles_of_several_outputs():
+    prediction, target = RNG.normal(size=(6, 4, 2)), T
+    loss = mg.pinball_loss(prediction, target, quantile=[0.2, 0.7], reduction="none")
+    assert loss.shape == (6, 4, 2)
+    one = mg.pinball_loss(prediction[..., 1], target, quantile=0.7, reduction="none")
+    np.testing.assert_allclose(loss[..., 1], one, rtol=1e-15)
+
+
+# --- distributions -------------------------------------------------------------------------------
+
+
+def test_the_divergence_of_a_distribution_from_itself_is_0():
+    assert mg.kl_div_loss(np.log(SOFT), SOFT, reduction="sum") == 0
+    assert mg.kl_div_loss(np.log(SOFT), np.log(SOFT), log_target=True, reduction="sum") == 0
+
+
+def test_divergence_is_cross_entropy_less_entropy():
+    entropy = -np.sum(SOFT * np.log(SOFT), axis=1).mean()
+    found = mg.kl_div_loss(mg.log_softmax(Z), SOFT, reduction="batchmean")
+    assert found == pytest.approx(mg.cross_entropy(Z, SOFT) - entropy, rel=1e-13)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_poisson_loss_of_logarithms_is_that_of_rates(full):
+    found = mg.poisson_nll_loss(P, COUNTS, full=full)
+    rates = mg.poisson_nll_loss(np.exp(P), COUNTS, log_input=False, full=full, eps=0)
+    assert found == pytest.approx(rates, rel=1e-14)
+
+
+def test_the_full_poisson_loss_is_the_logarithm_of_the_probability():
+    # Stirling's formula is off by 1 / (12 n), less the more there is to count.
+    counts, rate = np.array([50.0, 100.0]), 60.0
+    found = mg.poisson_nll_loss(np.full(2, math.log(rate)), counts, full=True, reduction="none")
+    for value, n in zip(found, counts, strict=True):
+        exact = rate - n * math.log(rate) + math.lgamma(n + 1)
+        assert 0 < exact - value < 1 / (12 * n)
+
+
 # --- dtypes --------------------------------------------------------------------------------------
 
 EVERY = [
@@ -194,6 +214,11 @@ EVERY = [
     (mg.binary_cross_entropy_with_logits, SOFT),
     (mg.hinge_loss, SIGNS),
     (mg.squared_hinge_loss, SIGNS),
+    (mg.multi_margin_loss, LABELS),
+    (mg.pinball_loss, T),
+    (mg.epsilon_insensitive_loss, T),
+    (mg.kl_div_loss, SOFT),
+    (mg.poisson_nll_loss, COUNTS),
 ]
 
 
@@ -209,7 +234,7 @@ def test_the_dtype_of_the_prediction_is_kept(loss, target, dtype, reduction):
         np.testing.assert_allclose(value, exact, rtol=200 * np.finfo(dtype).eps, atol=0.02)
 
 
-@pytest.mark.parametrize("weighted", [mg.cross_entropy, mg.nll_loss])
+@pytest.mark.parametrize("weighted", [mg.cross_entropy, mg.nll_loss, mg.multi_margin_loss])
 def test_weights_do_not_change_the_dtype(weighted):
     assert with_gradient(weighted, Z.astype("f"), LABELS, weight=WEIGHT)[0].dtype == np.float32
     smooth = (

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
-from ..arrays import Array
+from ..arrays import Array, exact
 from ..core import Op, Operand, Tensor, as_operand
 from ..errors import DtypeError, ShapeError
-from ..ops.checks import are_distributions, as_indices, class_indices
+from ..ops import not_equal, where
+from ..ops.checks import (
+    are_distributions,
+    are_weights,
+    are_weights_of_mean,
+    as_indices,
+    class_indices,
+)
 from ..recording import watchers
 
 
@@ -65,6 +72,11 @@ def is_number(value: object) -> bool:
     return isinstance(value, Real)
 
 
+def number_like(x: Any, number: Any) -> Any:
+    """Return an option as a number that may meet x: Fractions stay exact, floats stay floats."""
+    return exact(number) if x.dtype.hasobject else float(number)
+
+
 def as_scores(who: str, logits: Operand) -> Any:
     """Return scores of shape (batch, classes), as floats."""
     z = logits if isinstance(logits, Tensor) else as_operand(who, logits)
@@ -99,6 +111,28 @@ def as_class_indices(who: str, labels: Any, z: Any) -> Any:
     return labels if checked is values else checked
 
 
+def as_counted_indices(who: str, labels: Any, z: Any, ignored: int | None) -> tuple[Any, Any]:
+    """Return class indices, and 1 for each that counts, else 0; None where all of them count."""
+    if ignored is None:
+        return as_class_indices(who, labels, z), None
+    if isinstance(ignored, bool) or not isinstance(ignored, Integral):
+        raise TypeError(
+            f"{who}: ignore_index={ignored!r} was given; it must be an integer or None."
+        )
+    if _can_be(int(ignored), data_of(labels).dtype):
+        counts = not_equal(labels, int(ignored))
+        indices = as_class_indices(who, where(counts, labels, 0), z)
+        return indices, counts.astype(z.dtype)
+    return as_class_indices(who, labels, z), None
+
+
+def _can_be(number: int, dtype: np.dtype[Any]) -> bool:
+    """Return whether a label of this dtype can be the number."""
+    if dtype.kind == "b":
+        return number in (0, 1)
+    return dtype.kind in "iu" and bool(np.iinfo(dtype).min <= number <= np.iinfo(dtype).max)
+
+
 def as_probabilities(labels: Any, z: Any) -> Any:
     """Return labels that are probabilities, in the shape and dtype of the scores z."""
     if labels.shape != z.shape:
@@ -127,16 +161,49 @@ def smoothed(labels: Any, smoothing: float, classes: int) -> Any:
 
 def as_weights(who: str, weight: Operand, like: Any) -> Any:
     """Return weights in the dtype of `like`: they are constants."""
-    given = as_operand(who, weight)
-    if isinstance(given, Tensor):
-        given = given.detach()
-    values = given.astype(like.dtype if like.dtype.kind in "fO" else float)
+    values = _constant(as_operand(who, weight), like)
     sizes = zip(values.shape[::-1], like.shape[::-1], strict=False)
     if values.ndim > like.ndim or any(size not in (1, needed) for size, needed in sizes):
         raise ShapeError(
             f"{who}: a weight of shape {values.shape} was given; it must broadcast to {like.shape}."
         )
     return values
+
+
+def _constant(given: Any, like: Any) -> Any:
+    """Return an array or Tensor in the dtype of `like` if that is one of floats, and detached."""
+    if isinstance(given, Tensor) and given.requires_grad:
+        given = given.detach()
+    needed = like.dtype if like.dtype.kind in "fO" else np.dtype(float)
+    if given.dtype == needed:
+        return given
+    with np.errstate(all="ignore"):  # what is too large becomes inf
+        return given.astype(needed)
+
+
+def as_sample_weight(
+    who: str, weight: Operand, like: Any, shape: tuple[int, ...], reduction: str
+) -> Any:
+    """Return checked weights of samples, in the dtype of `like`, to multiply losses of `shape` by.
+
+    Raises:
+        ShapeError: there is not one for each sample along the first axis.
+        ValueError: one is negative or not finite, or they are zeros that a mean is divided by.
+    """
+    given = as_operand(who, weight)
+    if not shape:
+        raise ShapeError(
+            f"{who}: a sample_weight was given for a prediction of shape (); it needs samples "
+            "along a first axis. Leave it out."
+        )
+    if given.shape != shape[:1]:
+        raise ShapeError(
+            f"{who}: a sample_weight of shape {given.shape} was given; it needs one number for "
+            f"each sample along the first axis, shape {shape[:1]}."
+        )
+    values = _constant(given, like)
+    check_targets(who, are_weights_of_mean if reduction == "mean" else are_weights, values)
+    return values.reshape((*shape[:1], *(1,) * (len(shape) - 1))) if len(shape) > 1 else values
 
 
 def as_class_weight(who: str, weight: Operand | None, z: Any) -> Any:

@@ -101,6 +101,31 @@ def _check_distributions(labels: Array, who: str) -> None:
         )
 
 
+def _check_counts(targets: Array, who: str) -> None:
+    if targets.size and not (targets.min() >= 0 and targets.max() < np.inf):  # false for nan too
+        raise ValueError(
+            f"{who}: targets from {targets.min()} to {targets.max()} were given; counts are finite "
+            "and not negative."
+        )
+
+
+def _check_weights(weights: Array, who: str) -> None:
+    if weights.size and not (weights.min() >= 0 and weights.max() < np.inf):
+        raise ValueError(
+            f"{who}: sample_weight from {weights.min()} to {weights.max()} was given; weights are "
+            "finite and not negative. Give 0 to a sample that shall not count."
+        )
+
+
+def _check_weights_of_mean(weights: Array, who: str) -> None:
+    _check_weights(weights, who)
+    if weights.size and not weights.max() > 0:
+        raise ValueError(
+            f"{who}: a sample_weight of zeros alone was given; the mean is divided by the sum of "
+            'the weights. Use reduction="sum", or leave such a batch out.'
+        )
+
+
 def _check(name: str, doc: str, check: Callable[[Array, str], None], domain: Domain) -> Op:
     """Declare a check: an op that is run for the error it may raise."""
 
@@ -144,4 +169,16 @@ are_signs = _check("are_signs", "True if all numbers are -1 or 1, else an error.
 are_distributions = _check(
     "are_distributions", "True if the numbers of each row are probabilities, else an error.",
     _check_distributions, ONE,
+)  # fmt: skip
+are_counts = _check(
+    "are_counts", "True if all numbers are finite and not negative, else an error.",
+    _check_counts, Domain(0.0, 3.0, include=(0.0, 1.0)),
+)  # fmt: skip
+are_weights = _check(
+    "are_weights", "True if all numbers may be weights of samples, else an error.",
+    _check_weights, Domain(0.0, 3.0, include=(0.0, 1.0)),
+)  # fmt: skip
+are_weights_of_mean = _check(
+    "are_weights_of_mean", "True if all numbers may be weights of samples, and one is not 0.",
+    _check_weights_of_mean, Domain(0.5, 3.0, include=(1.0,)),
 )  # fmt: skip

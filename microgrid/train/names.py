@@ -18,11 +18,16 @@ LOSSES: dict[str, Loss] = {
     "l1": losses.l1_loss,
     "huber": losses.huber_loss,
     "smooth_l1": losses.smooth_l1_loss,
+    "pinball": losses.pinball_loss,
+    "epsilon_insensitive": losses.epsilon_insensitive_loss,
     "cross_entropy": losses.cross_entropy,
     "nll": losses.nll_loss,
     "binary_cross_entropy": losses.binary_cross_entropy_with_logits,
     "hinge": losses.hinge_loss,
     "squared_hinge": losses.squared_hinge_loss,
+    "multi_margin": losses.multi_margin_loss,
+    "kl_div": losses.kl_div_loss,
+    "poisson_nll": losses.poisson_nll_loss,
 }
 OPTIMIZERS: dict[str, Callable[[list[Tensor]], Optimizer]] = {
     "sgd": optim.SGD,

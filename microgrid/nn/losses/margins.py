@@ -1,0 +1,137 @@
+"""Losses of margins: a score shall be on the right side by 1, or ahead of the others by 1."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ...core import Operand, Tensor, as_operand
+from ...ops import mean, multiply, not_equal, relu, square, subtract, take, take_along_axis, where
+from ...ops.checks import are_signs
+from ..targets import (
+    alike,
+    as_class_indices,
+    as_class_weight,
+    as_scores,
+    check_targets,
+    is_number,
+    number_like,
+)
+from .reduction import reduced, weighted
+
+
+def hinge_loss(
+    prediction: Operand,
+    target: Operand,
+    *,
+    reduction: str = "mean",
+    sample_weight: Operand | None = None,
+) -> Tensor:
+    """Return max(0, 1 - target * prediction), with slope 0 at the kink.
+
+    Args:
+        prediction: float[...], scores.
+        target: of the same shape, -1 or 1.
+        reduction: "mean", "sum" or "none".
+        sample_weight: float[batch], how much each sample counts; the mean is divided by their sum.
+
+    Raises:
+        ShapeError: the shapes differ.
+        ValueError: a target is neither -1 nor 1, `reduction` is not known, or a weight is negative
+            or not finite.
+
+    Source: Cortes & Vapnik (1995).
+
+    >>> import microgrid as mg
+    >>> mg.hinge_loss(mg.tensor([0.5, -2.0, 1.0]), [1, -1, -1], reduction="none")
+    tensor([0.5, 0. , 2. ])
+    """
+    losses = relu(_shortfall("hinge_loss", prediction, target))
+    return reduced("hinge_loss", losses, reduction, sample_weight)
+
+
+def squared_hinge_loss(
+    prediction: Operand,
+    target: Operand,
+    *,
+    reduction: str = "mean",
+    sample_weight: Operand | None = None,
+) -> Tensor:
+    """Return max(0, 1 - target * prediction)**2.
+
+    Args:
+        prediction: float[...], scores.
+        target: of the same shape, -1 or 1.
+        reduction: "mean", "sum" or "none".
+        sample_weight: float[batch], how much each sample counts; the mean is divided by their sum.
+
+    Raises:
+        ShapeError: the shapes differ.
+        ValueError: a target is neither -1 nor 1, `reduction` is not known, or a weight is negative
+            or not finite.
+    """
+    losses = square(relu(_shortfall("squared_hinge_loss", prediction, target)))
+    return reduced("squared_hinge_loss", losses, reduction, sample_weight)
+
+
+def multi_margin_loss(
+    scores: Operand,
+    labels: Operand,
+    *,
+    p: int = 1,
+    margin: float = 1.0,
+    weight: Operand | None = None,
+    reduction: str = "mean",
+    sample_weight: Operand | None = None,
+) -> Tensor:
+    """Return for each row the mean over classes of max(0, margin - scores[label] + scores[j])**p.
+
+    The class j = label adds nothing. With p = 1 the slope at each kink is 0.
+
+    Args:
+        scores: float[batch, classes].
+        labels: int[batch] of class indices.
+        p: 1, or 2 for the squares.
+        margin: how far the score of the label shall be ahead of each other.
+        weight: float[classes], how much the rows of each class count. As in PyTorch the mean is not
+            divided by them.
+        reduction: "mean", "sum" or "none".
+        sample_weight: float[batch], how much each sample counts; the mean is divided by their sum.
+
+    Raises:
+        ShapeError: the shapes do not fit.
+        DtypeError: labels are not integers.
+        ValueError: a label is negative or not below `classes`, a weight is negative or not finite,
+            or an option makes no sense.
+
+    Source: Crammer & Singer (2001), summed over all classes as by Weston & Watkins (1999).
+
+    >>> import microgrid as mg
+    >>> mg.multi_margin_loss(mg.tensor([[2.0, 1.5, -1.0, 2.0]]), [0])
+    tensor(0.375)
+    """
+    who = "multi_margin_loss"
+    if not is_number(p) or p not in (1, 2):
+        raise ValueError(f"{who}: p={p!r} was given; it must be 1 or 2.")
+    if not is_number(margin) or not math.isfinite(margin):
+        raise ValueError(f"{who}: margin={margin!r} was given; it must be a finite number.")
+    z = as_scores(who, scores)
+    indices = as_class_indices(who, as_operand(who, labels), z)
+    places = indices.reshape((-1, 1))
+    ahead = subtract(number_like(z, margin), take_along_axis(z, places, axis=1))
+    others = not_equal(np.arange(z.shape[1]), places)
+    short = where(others, relu(ahead + z), 0)
+    losses = mean(short if p == 1 else square(short), axis=1)
+    share = as_class_weight(who, weight, z)
+    if share is not None:
+        losses = weighted(losses, take(share, indices, axis=0))
+    return reduced(who, losses, reduction, sample_weight)
+
+
+def _shortfall(who: str, prediction: Operand, target: Operand) -> Any:
+    """Return 1 - target * prediction."""
+    p, t = alike(who, prediction, target)
+    check_targets(who, are_signs, t)
+    return subtract(1, multiply(t, p))
