@@ -47,8 +47,8 @@ class Bends(Watcher):
         count: of the points; the first dimension of what is computed counts them.
 
     Attributes:
-        distances: per call of an op that bends, and per kink of it: float[count, units]. Where it
-            is 0 or changes its sign the result has a kink.
+        distances: float[count, units] per call of an op that bends, one after another for several
+            kinks. Where a column is 0 or changes its sign the result has a kink.
     """
 
     def __init__(self, count: int) -> None:
@@ -59,15 +59,17 @@ class Bends(Watcher):
     def done(self, op: Op, inputs: tuple[Tensor, ...], params: dict[str, Any], y: Tensor) -> None:
         """Note how far the inputs are from where the op bends."""
         super().done(op, inputs, params, y)
-        x = inputs[0]._data if inputs else np.array(0)
+        if y.shape[:1] != (self.count,):
+            return
+        arrays = [x._data for x in inputs]
         if op.name in DECIDED_BY_DIFFERENCE:
-            self._note(x - inputs[1]._data)
+            self._note([arrays[0] - arrays[1]])
         elif op.name == "prelu":
-            self._note(x)
-        elif x.shape[:1] == (self.count,):
-            for knot in knots_of(op, params):
-                self._note(x - knot)
+            self._note([arrays[0]])
+        elif len(arrays) == 1:
+            self._note([arrays[0] - knot for knot in knots_of(op, params)])
 
-    def _note(self, distance: Array) -> None:
-        if distance.shape[:1] == (self.count,):
-            self.distances.append(distance.reshape(self.count, -1))
+    def _note(self, distances: list[Array]) -> None:
+        columns = [d.reshape(self.count, -1) for d in distances if d.shape[:1] == (self.count,)]
+        if columns:
+            self.distances.append(np.concatenate(columns, axis=1))
