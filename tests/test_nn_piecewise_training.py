@@ -68,7 +68,8 @@ def test_constraints_hold_after_each_step_from_random_beginnings(
     run = mg.compile(step) if compiled else step
     for _ in range(12):
         x = rng.normal(size=(16, features or 1)).astype(dtype)
-        run(x, 1 - 3 * x + rng.normal(size=x.shape).astype(dtype))  # falling, against the constraint
+        # Falling, against the constraint.
+        run(x, 1 - 3 * x + rng.normal(size=x.shape).astype(dtype))
         check(layer, kind)
     assert not np.array_equal(layer.knots.numpy(), before)
 
