@@ -449,3 +449,24 @@ def test_models_that_cannot_be_trained():
         mg.fit(Sequential(mg.relu), X, Y, loss="mse", optimizer="sgd")
     with pytest.raises(TypeError, match=r"^predict: the model given is of type function; it needs"):
         mg.predict(lambda x: x, X)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_penalties_are_minimised_with_the_loss_and_left_out_of_the_validation(compiled):
+    def build():
+        return Dense(4, 1, rng=0, weight_penalty=mg.nn.penalties.Elastic(0.1, 0.2))
+
+    model, twin, y = build(), build(), TARGET[:, :1]
+    run = train(model, y=y, loss="mse", validation_data=(X, y), batch_size=50, shuffle=False,
+                compile=compiled)  # fmt: skip
+    x, target = X.astype(np.float32), y.astype(np.float32)
+    loss = mg.mse_loss(twin(x), target)
+    weight = twin.weight
+    total = loss + 0.1 * weight.absolute().sum() + 0.2 * weight.square().sum()
+    total.backward()
+    np.testing.assert_allclose(run.history["loss"], [total.item()], rtol=1e-6)
+    np.testing.assert_allclose(
+        model.weight.data, weight.data - np.float32(0.1) * weight.grad, rtol=1e-5
+    )
+    measured = mg.evaluate(model, X, y, loss="mse")["loss"]
+    np.testing.assert_allclose(run.history["val_loss"], [measured], rtol=1e-6)

@@ -99,7 +99,8 @@ def fit(
 
     Returns:
         A History, whose `history` has a list per name: "loss", the metrics, and, if there is
-        validation data, "val_loss" and so on: means over the samples, one value an epoch.
+        validation data, "val_loss" and so on: means over the samples, one value an epoch. "loss" is
+        what is minimised: the model's penalties are in it; they are not in "val_loss".
 
     Raises:
         ShapeError: x and y are not of the same length.

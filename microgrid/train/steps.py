@@ -16,6 +16,7 @@ from ..compiler.guards import Guard
 from ..core import Tensor, assign, wrap
 from ..errors import ShapeError, TraceError
 from ..nn import Module
+from ..nn.penalties import penalty_of
 from ..ops.checks import NotFiniteHere, are_finite
 from ..optim import Optimizer
 from ..recording import no_grad
@@ -102,15 +103,19 @@ class TrainingStep:
         return 0 if self.compiled is None else self.compiled.traces
 
     def _loss(self, prediction: Any, y: Tensor, *weight: Tensor) -> Any:
+        """Return what is minimised: the loss of the batch and the penalties of the model."""
         if weight:
-            return weighted("fit", self.loss, prediction, y, *weight)
-        return self.loss(prediction, y)
+            loss = weighted("fit", self.loss, prediction, y, *weight)
+        else:
+            loss = self.loss(prediction, y)
+        check_loss("fit", loss)
+        penalty = penalty_of(self.model)
+        return loss if penalty is None else loss + penalty
 
     def _whole(self, x: Tensor, y: Tensor, *weight: Tensor) -> Any:
         """The step as it is traced."""
         prediction = self.model(x)
         loss = self._loss(prediction, y, *weight)
-        check_loss("fit", loss)
         are_finite(loss, who="fit")
         self.forget_gradients()
         loss.backward()
@@ -120,7 +125,7 @@ class TrainingStep:
     def _eager(self, x: Array, *others: Array) -> tuple[float, Any]:
         prediction = self.model(wrap(x))
         loss = self._loss(prediction, *map(wrap, others))
-        value = value_of("fit", loss)
+        value = float(loss.item())
         if not math.isfinite(value):
             raise NotFiniteLoss(loss)
         self.forget_gradients()
