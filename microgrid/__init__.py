@@ -142,6 +142,7 @@ from .selection import Selection as Selection
 if _TYPE_CHECKING:
     from . import callbacks as callbacks
     from . import files as files
+    from . import metrics as metrics
     from . import plot as plot
     from . import testing as testing
     from .anomaly import detect_anomaly as detect_anomaly
@@ -149,6 +150,8 @@ if _TYPE_CHECKING:
     from .diagrams import to_dot as to_dot
     from .diagrams import to_mermaid as to_mermaid
     from .directional import directional_derivative as directional_derivative
+    from .doctor import diagnose as diagnose
+    from .doctor import revive as revive
     from .explanation import explain as explain
     from .files import load as load
     from .files import save as save
@@ -171,15 +174,18 @@ if _TYPE_CHECKING:
 _LATER = {
     "callbacks": None,
     "files": None,
+    "metrics": None,
     "plot": None,
     "testing": None,
     "detect_anomaly": "anomaly",
     "compile": "compiler",
     "to_dot": "diagrams",
     "to_mermaid": "diagrams",
+    "diagnose": "doctor",
     "explain": "explanation",
     "load": "files",
     "save": "files",
+    "revive": "doctor",
     "History": "train",
     "evaluate": "train",
     "fit": "train",

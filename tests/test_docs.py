@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 LANGUAGES = {"python", "sh", "text"}
-SPACES = [mg, mg.nn, mg.nn.init, mg.optim, mg.datasets, mg.testing, mg.errors]
+SPACES = [mg, mg.nn, mg.nn.init, mg.optim, mg.datasets, mg.metrics, mg.testing, mg.errors]
 KILOBYTE = 1000
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -26,7 +26,7 @@ ORDER = [
     "replay", "ops", "creation", "protocols", "nested", "linearise", "directional", "transforms",
     "per_sample",
     "compiler", "nn", "nodes", "explanation", "diagrams",
-    "optim", "data", "datasets", "train", "testing", "plot",
+    "optim", "data", "datasets", "metrics", "train", "testing", "plot", "doctor", "callbacks",
 ]  # fmt: skip
 
 each_file = pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
@@ -130,7 +130,11 @@ def test_there_is_no_cycle_among_modules() -> None:
 # --- what each file may use ----------------------------------------------------------------------
 
 STANDARD_AND_NUMPY = {"numpy", "microgrid"}
-ALLOWED = {"plot": {"matplotlib"}, "testing/strategies": {"hypothesis"}}
+ALLOWED = {
+    "plot": {"matplotlib"},
+    "doctor": {"matplotlib"},  # for types only
+    "testing/strategies": {"hypothesis"},
+}
 
 
 @each_file

@@ -1,83 +1,45 @@
-"""Figures that tell how good predictions are: arrays in, a number out."""
+"""Metrics that `fit` knows by name, and what those of many batches come to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-import numpy as np
-
+from .. import metrics as known
 from ..arrays import Array
-from ..errors import ShapeError
+from ..core import Tensor
+from ..metrics.metric import as_number
 
 Metric: TypeAlias = Callable[[Any, Any], Any]
 
-
-def accuracy(prediction: Array, target: Array) -> float:
-    """Return the share of samples that are classified correctly.
-
-    Args:
-        prediction: float[batch, classes] of scores, the largest of which decides; or float[batch]
-            or float[batch, 1] of scores for one class against another, decided by their sign, as
-            from logits or for the hinge loss.
-        target: int[batch] of class indices or float[batch, classes], of which the largest counts;
-            with one score a sample, numbers whose sign counts: 0 and 1, or -1 and 1.
-
-    A sample with a score that is nan is not classified, so it counts as wrong.
-
-    Raises:
-        ShapeError: the shapes do not fit.
-
-    >>> accuracy(np.array([[2.0, -1.0], [0.1, 0.2]]), np.array([0, 0]))
-    0.5
-    """
-    p, t = np.asarray(prediction), np.asarray(target)
-    rows = p.shape[:1]
-    if p.ndim == 2 and p.shape[1] > 1:
-        given = t.argmax(axis=1) if t.shape == p.shape else t
-        if given.shape in (rows, (*rows, 1)):
-            answers = p.argmax(axis=1)  # of a row with nan, the place of the first
-            best = np.take_along_axis(p, answers[:, None], axis=1)[:, 0]
-            return float(np.mean((answers == given.reshape(rows)) & _is_number(best)))
-    elif p.shape in (rows, (*rows, 1)) and t.shape in (rows, (*rows, 1)):
-        scores = p.reshape(rows)
-        right = (scores > 0) == (t.reshape(rows) > 0)
-        return float(np.mean(right & _is_number(scores)))
-    raise ShapeError(
-        f"accuracy: a prediction of shape {p.shape} and a target of shape {t.shape} were given; it "
-        "needs (n, classes) and (n,) or the same shape, or one score and one target per sample."
-    )
-
-
-def _is_number(scores: Array) -> Any:
-    return np.equal(scores, scores)  # nan equals nothing
-
-
-def mse(prediction: Array, target: Array) -> float:
-    """Return the mean of the squared errors.
-
-    Raises:
-        ShapeError: the shapes differ.
-    """
-    return float(np.mean(np.square(_errors("mse", prediction, target))))
-
-
-def mae(prediction: Array, target: Array) -> float:
-    """Return the mean of the absolute errors.
-
-    Raises:
-        ShapeError: the shapes differ.
-    """
-    return float(np.mean(np.abs(_errors("mae", prediction, target))))
-
-
-METRICS: dict[str, Metric] = {"accuracy": accuracy, "mse": mse, "mae": mae}
+METRICS: dict[str, Callable[[], known.Metric]] = {
+    "accuracy": known.Accuracy,
+    "balanced_accuracy": known.BalancedAccuracy,
+    "precision": known.Precision,
+    "recall": known.Recall,
+    "f1": known.F1,
+    "roc_auc": known.RocAuc,
+    "average_precision": known.AveragePrecision,
+    "log_loss": known.LogLoss,
+    "top_k_accuracy": lambda: known.TopKAccuracy(5),
+    "mse": known.MSE,
+    "rmse": known.RMSE,
+    "mae": known.MAE,
+    "max_error": known.MaxError,
+    "r2": known.R2,
+}
+# The functions of those names, which are better accumulated than called on all samples.
+FUNCTIONS = {getattr(known, name): make for name, make in METRICS.items()}
 
 
 def named_metrics(
     who: str, metrics: str | Metric | Sequence[str | Metric] | None
-) -> dict[str, Metric]:
-    """Return the metrics, given by name or as functions, by name.
+) -> dict[str, known.Metric]:
+    """Return the metrics, given by name or as functions or objects, by name.
+
+    A function of (prediction, target) that is not of `mg.metrics` is called once an epoch, with all
+    its predictions and targets: most figures are no means over batches.
 
     Raises:
         ValueError: a name is not known, or stands for two.
@@ -91,35 +53,94 @@ def named_metrics(
             "function, a list of them, or None."
         )
     given = [metrics] if isinstance(metrics, str) or callable(metrics) else list(metrics)
-    found: dict[str, Metric] = {}
-    for metric in given:
-        if isinstance(metric, str):
-            if metric not in METRICS:
-                raise ValueError(
-                    f"{who}: the metric {metric!r} is not known; the names are "
-                    f"{', '.join(METRICS)}. Pass a function for another."
-                )
-            name, function = metric, METRICS[metric]
-        elif callable(metric):
-            name, function = getattr(metric, "__name__", type(metric).__name__), metric
-        else:
-            raise TypeError(
-                f"{who}: a metric of type {type(metric).__name__} was given; it needs a name or a "
-                "function of (prediction, target)."
-            )
+    found: dict[str, known.Metric] = {}
+    for item in given:
+        metric = _as_metric(who, item)
+        name = metric.name or type(metric).__name__
         if name in found or name == "loss":
             raise ValueError(f"{who}: the name {name!r} stands for two results. Rename a metric.")
-        found[name] = function
+        found[name] = metric
     return found
 
 
-def _errors(who: str, prediction: Array, target: Array) -> Array:
-    p, t = np.asarray(prediction), np.asarray(target)
-    if p.shape != t.shape:
-        raise ShapeError(
-            f"{who}: a prediction of shape {p.shape} and a target of shape {t.shape} were given; "
-            "the shapes must be equal. Reshape one of them."
+def _as_metric(who: str, given: Any) -> known.Metric:
+    if isinstance(given, known.Metric):
+        return given
+    if isinstance(given, str):
+        return _by_name(who, given)
+    if isinstance(given, type) and issubclass(given, known.Metric):
+        raise TypeError(
+            f"{who}: the class {given.__name__} was given as a metric; it needs an object. "
+            f"Write {given.__name__}()."
         )
-    # float64: a mean of many float32 squares would lose digits, and integers would wrap.
-    errors: Array = np.subtract(p, t, dtype=np.float64)
-    return errors
+    if not callable(given):
+        raise TypeError(
+            f"{who}: a metric of type {type(given).__name__} was given; it needs a name or a "
+            "function of (prediction, target)."
+        )
+    make = FUNCTIONS.get(given) if getattr(given, "__hash__", None) else None
+    return known.Collected(given) if make is None else make()
+
+
+def _by_name(who: str, name: str) -> known.Metric:
+    if name in METRICS:
+        return METRICS[name]()
+    top = re.fullmatch(r"top_([1-9]\d{0,8})_accuracy", name)
+    if top:
+        return known.TopKAccuracy(int(top[1]))
+    shown = ["top_5_accuracy" if known == "top_k_accuracy" else known for known in METRICS]
+    raise ValueError(
+        f"{who}: the metric {name!r} is not known; the names are {', '.join(shown)}. "
+        "Pass a function for another."
+    )
+
+
+class Tally:
+    """The loss and the metrics of the batches so far: what an epoch or an evaluation comes to.
+
+    Args:
+        metrics: by name; they are started.
+    """
+
+    def __init__(self, metrics: Mapping[str, known.Metric]) -> None:
+        self._metrics = metrics
+        self._loss, self._count = 0.0, 0
+        for metric in metrics.values():
+            metric.start()
+
+    def add(
+        self, loss: float, prediction: Any, target: Array, sample_weight: Array | None = None
+    ) -> None:
+        """Take in a batch: its mean loss, and what it is made of."""
+        self._loss += loss * len(target)
+        self._count += len(target)
+        arrays = prediction._data if isinstance(prediction, Tensor) else prediction
+        for metric in self._metrics.values():
+            metric.add(arrays, target, sample_weight)
+
+    def results(self) -> dict[str, float]:
+        """Return the mean loss over the samples, and the metrics of all of them."""
+        return self._results(self._metrics)
+
+    def so_far(self) -> dict[str, float]:
+        """Return those of the results that are cheap to know while batches come in."""
+        return self._results({name: m for name, m in self._metrics.items() if m.running})
+
+    def _results(self, metrics: Mapping[str, known.Metric]) -> dict[str, float]:
+        measured = {name: as_number(name, metric.result()) for name, metric in metrics.items()}
+        return {"loss": self._loss / self._count, **measured}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what has to be saved to go on in the middle of an epoch: numbers and arrays."""
+        state: dict[str, Any] = {"loss": self._loss, "count": self._count}
+        for name, metric in self._metrics.items():
+            state |= {f"{name}/{key}": value for key, value in metric.state_dict().items()}
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        self._loss, self._count = state["loss"], state["count"]
+        for name, metric in self._metrics.items():
+            start = f"{name}/"
+            own = {key[len(start) :]: v for key, v in state.items() if key.startswith(start)}
+            metric.load_state_dict(own)

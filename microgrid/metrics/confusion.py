@@ -1,0 +1,334 @@
+"""Figures made of counts by class: how often it was named, how often rightly, how often it was."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array
+from ..core import Operand
+from .metric import BuiltIn
+from .samples import UNDECIDED, as_samples, as_threshold, check_choice, decide
+
+AVERAGES = ("auto", "binary", "macro", "micro", "weighted", None)
+
+
+class ByClass(BuiltIn):
+    """A ratio of counts by class, over batches. Three numbers a class are kept."""
+
+    kept = ("_counts",)
+
+    def __init__(
+        self,
+        *,
+        average: str | None = "auto",
+        threshold: float = 0.0,
+        name: str | None = None,
+    ) -> None:
+        check_choice(self.who, "average", average, AVERAGES)
+        self._average = average
+        self._threshold = as_threshold(self.who, threshold)
+        super().__init__(name)
+
+    def start(self) -> None:
+        """Forget what was added."""
+        # For each class: named rightly, named at all, given as target.
+        self._counts = np.zeros((3, 0))
+
+    def add(self, prediction: Any, target: Any, sample_weight: Any = None) -> None:
+        """Count these samples."""
+        samples = as_samples(self.who, prediction, target, sample_weight)
+        answers, labels, classes = decide(self.who, samples, self._threshold)
+        classes = max(classes, self._counts.shape[1])
+        counts = np.zeros((3, classes))
+        counts[:, : self._counts.shape[1]] = self._counts
+        counted = ((answers, answers == labels), (answers, answers != UNDECIDED), (labels, ...))
+        for row, (of, chosen) in enumerate(counted):
+            weights = None if samples.weight is None else samples.weight[chosen]
+            counts[row] += np.bincount(of[chosen], weights, minlength=classes)
+        self._counts = counts
+
+    def result(self) -> Any:
+        """Return the figure of all samples so far: a float, or float[classes] without average."""
+        right, named, given = self._counts
+        if not given.any():
+            return np.full(len(given), math.nan) if self._average is None else math.nan
+        above, below = self._ratio(right, named, given)
+        average = self._average
+        if average == "auto":
+            average = "binary" if len(given) == 2 else "macro"
+        if average == "micro":
+            return float(_quotient(above.sum(), below.sum()))
+        each = _quotient(above, below)
+        if average is None:
+            return each
+        if average == "binary":
+            return float(each[self._second(len(given))])
+        if average == "weighted":
+            return float(given @ each / given.sum())
+        return float(each[self._occurring(named, given)].mean())
+
+    def _second(self, classes: int) -> int:
+        if classes == 2:
+            return 1
+        raise ValueError(
+            f"{self.who}: average='binary' was given for {classes} classes; it needs 2. "
+            'Use "macro", "micro", "weighted" or None.'
+        )
+
+    @staticmethod
+    def _occurring(named: Array, given: Array) -> Array:
+        """Return which classes a mean over classes is taken of."""
+        found: Array = (named > 0) | (given > 0)
+        return found
+
+    @staticmethod
+    @abstractmethod
+    def _ratio(right: Array, named: Array, given: Array) -> tuple[Array, Array]:
+        """Return numerator and denominator by class."""
+
+
+def _quotient(above: Any, below: Any) -> Array:
+    """Return the ratio, 0 where it is 0/0."""
+    found: Array = np.divide(
+        above, below, out=np.zeros(np.shape(above)), where=np.greater(below, 0)
+    )
+    return found
+
+
+class Precision(ByClass):
+    """How many of the samples named as a class are of it, over batches: see `precision`.
+
+    >>> import microgrid as mg
+    >>> mg.metrics.Precision(average="macro", name="macro_precision")
+    <metric macro_precision>
+    """
+
+    who = "precision"
+
+    @staticmethod
+    def _ratio(right: Array, named: Array, given: Array) -> tuple[Array, Array]:
+        return right, named
+
+
+class Recall(ByClass):
+    """How many of the samples of a class are named as such, over batches: see `recall`.
+
+    >>> import microgrid as mg
+    >>> mg.metrics.Recall(threshold=0.5)
+    <metric recall>
+    """
+
+    who = "recall"
+
+    @staticmethod
+    def _ratio(right: Array, named: Array, given: Array) -> tuple[Array, Array]:
+        return right, given
+
+
+class F1(ByClass):
+    """The harmonic mean of precision and recall, over batches: see `f1`.
+
+    >>> import microgrid as mg
+    >>> metric = mg.metrics.F1()
+    >>> metric.add(np.array([1.0, 2.0]), np.array([1, 0]))
+    >>> metric.add(np.array([-1.0, 3.0]), np.array([1, 1]))
+    >>> round(metric.result(), 3)
+    0.667
+    """
+
+    who = "f1"
+
+    @staticmethod
+    def _ratio(right: Array, named: Array, given: Array) -> tuple[Array, Array]:
+        return 2 * right, named + given
+
+
+class BalancedAccuracy(Recall):
+    """The mean over classes of their recall, over batches: see `balanced_accuracy`.
+
+    >>> import microgrid as mg
+    >>> mg.metrics.BalancedAccuracy()
+    <metric balanced_accuracy>
+    """
+
+    who = "balanced_accuracy"
+
+    def __init__(self, *, threshold: float = 0.0, name: str | None = None) -> None:
+        super().__init__(average="macro", threshold=threshold, name=name)
+
+    @staticmethod
+    def _occurring(named: Array, given: Array) -> Array:
+        found: Array = given > 0  # of another class there is nothing to recall
+        return found
+
+
+class ConfusionMatrix(BuiltIn):
+    """How often each class was taken for each, over batches: see `confusion_matrix`.
+
+    >>> import microgrid as mg
+    >>> metric = mg.metrics.ConfusionMatrix()
+    >>> metric.add(np.array([1.0, -2.0]), np.array([1, 1]))
+    >>> metric.add(np.array([3.0]), np.array([1]))
+    >>> metric.result()
+    array([[0, 0],
+           [1, 2]])
+    """
+
+    who = "confusion_matrix"
+    kept = ("_counts",)
+
+    def __init__(self, *, threshold: float = 0.0, name: str | None = None) -> None:
+        self._threshold = as_threshold(self.who, threshold)
+        super().__init__(name)
+
+    def start(self) -> None:
+        """Forget what was added."""
+        self._counts = np.zeros((0, 0), np.int64)
+
+    def add(self, prediction: Any, target: Any, sample_weight: Any = None) -> None:
+        """Count these samples."""
+        samples = as_samples(self.who, prediction, target, sample_weight)
+        answers, labels, classes = decide(self.who, samples, self._threshold)
+        known = len(self._counts)
+        classes = max(classes, known)
+        named = answers != UNDECIDED
+        weights = None if samples.weight is None else samples.weight[named]
+        places = labels[named] * classes + answers[named]
+        counts = np.bincount(places, weights, minlength=classes**2).reshape(classes, classes)
+        if known:
+            counts = counts.astype(np.result_type(counts, self._counts), copy=False)
+            counts[:known, :known] += self._counts
+        self._counts = counts
+
+    def result(self) -> Array:
+        """Return the counts so far: int64[classes, classes], or float64 if there were weights."""
+        return self._counts.copy()
+
+
+def precision(
+    prediction: Operand,
+    target: Operand,
+    sample_weight: Operand | None = None,
+    *,
+    average: str | None = "auto",
+    threshold: float = 0.0,
+) -> Any:
+    """Return the share of those that are of a class among those that are named as it.
+
+    Args:
+        prediction: float[n, classes], the largest score decides; or float[n] or float[n, 1], one
+            score decided by the threshold; or int[n], the classes themselves.
+        target: int[n] of classes, or float[n, classes], of which the largest counts; with one score
+            a sample 0 and 1, or -1 and 1.
+        sample_weight: float[n], how much each sample counts.
+        average: "binary", the figure of class 1 of two; "macro", the mean over the classes that
+            occur as target or answer; "weighted", that by how often each is target; "micro", the
+            ratio of the sums over classes; None, a figure for each class; "auto", "binary" for two
+            classes and "macro" for more.
+        threshold: one score above it stands for class 1.
+
+    Where nothing is named as the class, 0/0, the precision is 0. A sample with a score that is nan
+    is named as no class. Of no samples the figure is nan.
+
+    Returns:
+        float, or float64[classes] if average is None.
+
+    Raises:
+        ShapeError: the shapes do not fit.
+        ValueError: a target is not a class, a weight is negative, or there is no such average.
+
+    >>> precision(np.array([2.0, 1.0, -1.0, -3.0]), np.array([1, 0, 1, 0]))
+    0.5
+    """
+    metric = Precision(average=average, threshold=threshold)
+    return metric(prediction, target, sample_weight)
+
+
+def recall(
+    prediction: Operand,
+    target: Operand,
+    sample_weight: Operand | None = None,
+    *,
+    average: str | None = "auto",
+    threshold: float = 0.0,
+) -> Any:
+    """Return the share of those that are named as a class among those that are of it.
+
+    Arguments, conventions and errors are those of `precision`. Where no sample is of the class,
+    0/0, the recall is 0.
+
+    >>> recall(np.array([2.0, 1.0, -1.0, -3.0]), np.array([1, 0, 1, 1]))
+    0.3333333333333333
+    """
+    metric = Recall(average=average, threshold=threshold)
+    return metric(prediction, target, sample_weight)
+
+
+def f1(
+    prediction: Operand,
+    target: Operand,
+    sample_weight: Operand | None = None,
+    *,
+    average: str | None = "auto",
+    threshold: float = 0.0,
+) -> Any:
+    """Return 2 * right / (named + given), the harmonic mean of precision and recall.
+
+    Arguments, conventions and errors are those of `precision`. Where a class is neither named nor
+    given, 0/0, its figure is 0.
+
+    >>> scores = np.array([[3.0, 1.0, 0.0], [0.0, 2.0, 1.0], [1.0, 0.0, 3.0], [2.0, 0.0, 1.0]])
+    >>> f1(scores, np.array([0, 1, 2, 2]), average=None).round(3)
+    array([0.667, 1.   , 0.667])
+    >>> f1(np.array([0, 1, 2, 0]), np.array([0, 1, 2, 2]), average="micro")
+    0.75
+    """
+    metric = F1(average=average, threshold=threshold)
+    return metric(prediction, target, sample_weight)
+
+
+def balanced_accuracy(
+    prediction: Operand,
+    target: Operand,
+    sample_weight: Operand | None = None,
+    *,
+    threshold: float = 0.0,
+) -> float:
+    """Return the mean over the classes of the share of their samples that are classified correctly.
+
+    Arguments and errors are those of `accuracy`. Classes without a sample do not count.
+
+    >>> balanced_accuracy(np.array([1.0, 1.0, 1.0, -1.0]), np.array([1, 1, 0, 0]))
+    0.75
+    """
+    found: float = BalancedAccuracy(threshold=threshold)(prediction, target, sample_weight)
+    return found
+
+
+def confusion_matrix(
+    prediction: Operand,
+    target: Operand,
+    sample_weight: Operand | None = None,
+    *,
+    threshold: float = 0.0,
+) -> Array:
+    """Return how often a sample of each class (row) was named as each class (column).
+
+    Arguments and errors are those of `accuracy`. A sample with a score that is nan is named as no
+    class, and not counted.
+
+    Returns:
+        int64[classes, classes], of as many classes as there are scores, or, where one score or
+        none is given, as are named; float64 if there are weights.
+
+    >>> confusion_matrix(np.array([0, 2, 2, 1]), np.array([0, 1, 2, 1]))
+    array([[1, 0, 0],
+           [0, 1, 1],
+           [0, 0, 1]])
+    """
+    found: Array = ConfusionMatrix(threshold=threshold)(prediction, target, sample_weight)
+    return found
