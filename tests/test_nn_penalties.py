@@ -127,6 +127,22 @@ def test_compiled_steps_see_each_change_of_it(at_first, change):
     check_training(build, change)
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+def test_fit_adds_it_to_the_loss(compiled):
+    x = np.random.default_rng(0).normal(size=(32, 2)).astype("f")
+    options = {"optimizer": "sgd", "epochs": 2, "batch_size": 8, "verbose": 0, "rng": 0}
+    found = []
+    for penalty in (Elastic(0.25, 0.5), None):
+        layer = nn.Dense(2, 2, rng=0, weight_penalty=penalty)
+
+        def loss(p, y, layer=layer, by_hand=penalty is None):
+            return mg.mse_loss(p, y) + Elastic(0.25, 0.5)(layer.weight) * by_hand
+
+        mg.fit(layer, x, x, loss=loss, compile=compiled, **options)
+        found.append(layer.weight.numpy())
+    np.testing.assert_allclose(*found, rtol=1e-5)  # of float32: the losses add in another order
+
+
 def test_it_is_copied_pickled_and_not_saved():
     layer = nn.Dense(2, 2, weight_penalty=Elastic(0.5, 0.25), rng=0)
     for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):

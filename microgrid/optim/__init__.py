@@ -6,6 +6,7 @@ from .adam import NAdam as NAdam
 from .adaptive import Adadelta as Adadelta
 from .adaptive import Adagrad as Adagrad
 from .adaptive import RMSprop as RMSprop
+from .averaging import AveragedWeights as AveragedWeights
 from .clipping import clip_grad_norm_ as clip_grad_norm_
 from .clipping import clip_grad_value_ as clip_grad_value_
 from .cycles import OneCycleLR as OneCycleLR

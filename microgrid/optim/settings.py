@@ -28,8 +28,13 @@ def check_share(who: str, settings: Mapping[str, Any], name: str) -> None:
         ValueError: it is not.
     """
     value = settings[name]
-    if not isinstance(value, Real) or not 0 <= float(value) <= 1:
+    if not is_share(value):
         raise ValueError(f"{who}: {name}={value!r} was given; it must be a number from 0 to 1.")
+
+
+def is_share(value: object) -> bool:
+    """Return whether it is a number from 0 to 1."""
+    return isinstance(value, Real) and 0 <= float(value) <= 1
 
 
 def check_betas(who: str, settings: Mapping[str, Any]) -> None:
