@@ -11,6 +11,7 @@ takes `ax=`, the axes to draw on; without it there is a new figure, `axes.figure
 
 from .canvas import require_matplotlib as require_matplotlib
 from .curves import history as history
+from .flow import gradient_flow as gradient_flow
 from .graphs import op as op
 from .regions import decision_regions as decision_regions
 from .reports import FORMATS as FORMATS
