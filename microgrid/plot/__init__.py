@@ -13,7 +13,9 @@ from .canvas import require_matplotlib as require_matplotlib
 from .curves import history as history
 from .flow import gradient_flow as gradient_flow
 from .graphs import op as op
+from .paths import Path as Path
 from .regions import decision_regions as decision_regions
 from .reports import FORMATS as FORMATS
 from .reports import misread as misread
 from .reports import save_report as save_report
+from .surface import loss_surface as loss_surface
