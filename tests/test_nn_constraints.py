@@ -244,6 +244,13 @@ def test_it_is_copied_pickled_and_not_saved():
     assert list(layer.state_dict()) == ["weight", "bias"]
 
 
+def test_a_layer_shows_it():
+    layer = nn.Dense(2, 3, bias=False, weight_constraint=NonNegative())
+    layer.weight.penalty = lambda w: mg.sum(w)
+    rules = "weight_constraint=NonNegative(), weight_penalty=<lambda>"
+    assert repr(layer) == f"Dense(2, 3, bias=False, {rules})"
+
+
 @pytest.mark.parametrize(
     ("rule", "message"),
     [

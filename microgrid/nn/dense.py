@@ -118,7 +118,13 @@ class Dense(Module):
         parts = [f"{self.in_features}, {self.out_features}"]
         if self.activation is not None and not isinstance(self.activation, Module):
             parts.append(f"activation={activation_name(self.activation)}")
-        return ", ".join(parts + ["bias=False"] * (self.bias is None))
+        parts += ["bias=False"] * (self.bias is None)
+        for name in ("weight", "bias"):
+            for what in ("constraint", "penalty"):
+                rule = getattr(getattr(self, name), what, None)
+                if rule is not None:
+                    parts.append(f"{name}_{what}={getattr(rule, '__name__', repr(rule))}")
+        return ", ".join(parts)
 
 
 Linear = Dense
