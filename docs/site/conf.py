@@ -1,0 +1,72 @@
+"""How Sphinx builds the site. docs/site/build.py calls it, on a copy of docs/."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util.nodes import make_refnode
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1])]
+
+import microgrid  # noqa: E402
+
+project = "microgrid"
+author = "the microgrid authors"
+project_copyright = author
+version = release = microgrid.__version__
+
+extensions = ["myst_parser", "sources"]
+root_doc = "index"
+nitpicky = True
+smartquotes = False  # quotes in docstrings are Python's
+myst_heading_anchors = 6
+myst_links_external_new_tab = False
+maximum_signature_line_length = 80
+toc_object_entries_show_parents = "hide"
+python_use_unqualified_type_names = True
+# Types in signatures are words to read: many are private, or NumPy's.
+nitpick_ignore_regex = [(r"py:class", r".*")]
+
+html_theme = "furo"
+html_title = f"microgrid {version}"
+html_static_path = [str(HERE / "static")]
+html_css_files = ["site.css"]
+html_js_files = ["site.js"]
+html_favicon = str(HERE / "static" / "icon.svg")
+html_logo = html_favicon
+html_copy_source = False
+html_show_sourcelink = False
+html_show_copyright = False
+pygments_style = "default"
+pygments_dark_style = "github-dark"
+
+
+class LinkNames(SphinxPostTransform):
+    """Make `mg.relu` in running text a link to where it is explained."""
+
+    default_priority = 200
+
+    def run(self, **kwargs: Any) -> None:
+        """Wrap each literal that is a public name, unless it is in a link or a title already."""
+        objects = self.env.get_domain("py").objects
+        for literal in list(self.document.findall(nodes.literal)):
+            name = literal.astext().removesuffix("()")
+            around = literal.parent
+            while around and not isinstance(around, (nodes.reference, nodes.title)):
+                around = around.parent
+            found = objects.get(name)
+            if found and not around:
+                page = self.env.docname
+                link = make_refnode(
+                    self.app.builder, page, found.docname, found.node_id, literal.deepcopy()
+                )
+                literal.replace_self(link)
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Register what this file adds to Sphinx."""
+    app.add_post_transform(LinkNames)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
