@@ -1,5 +1,6 @@
 """Callbacks of `fit`, under Keras's names."""
 
+from .doctor import ReLUDoctor as ReLUDoctor
 from .train.callbacks import Callback as Callback
 from .train.callbacks import LambdaCallback as LambdaCallback
 from .train.callbacks import LearningRateScheduler as LearningRateScheduler
