@@ -12,6 +12,8 @@ from .clipping import clip_grad_value_ as clip_grad_value_
 from .cycles import OneCycleLR as OneCycleLR
 from .cycles import ReduceLROnPlateau as ReduceLROnPlateau
 from .cycles import SequentialLR as SequentialLR
+from .lbfgs import LBFGS as LBFGS
+from .levenberg_marquardt import LevenbergMarquardt as LevenbergMarquardt
 from .optimizer import Optimizer as Optimizer
 from .schedules import CosineAnnealingLR as CosineAnnealingLR
 from .schedules import ExponentialLR as ExponentialLR
