@@ -11,11 +11,10 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
-from . import data, protocols
-from . import datasets as datasets
 from . import errors as errors
 from . import nn as nn
 from . import optim as optim
+from . import protocols
 from .backward import gradients as gradients
 from .core import Op as Op
 from .core import Tensor as Tensor
@@ -141,6 +140,7 @@ from .selection import Selection as Selection
 # Imported when first asked for: together they would take as long as all the rest.
 if _TYPE_CHECKING:
     from . import callbacks as callbacks
+    from . import datasets as datasets
     from . import files as files
     from . import metrics as metrics
     from . import plot as plot
@@ -173,6 +173,7 @@ if _TYPE_CHECKING:
 
 _LATER = {
     "callbacks": None,
+    "datasets": None,
     "files": None,
     "metrics": None,
     "plot": None,
@@ -206,7 +207,7 @@ _LATER = {
 
 __version__ = "0.1.0"
 
-del data, protocols
+del protocols
 
 __all__ = sorted({name for name in globals() if not name.startswith("_")} | _LATER.keys())
 

@@ -99,9 +99,16 @@ def test_both_parts_are_shuffled(stratify):
         assert not np.array_equal(part, np.sort(part))
 
 
-def test_parts_are_copies():
+def test_without_shuffling_the_last_rows_are_to_test_on():
+    train, test = parts(10, test_size=0.3, shuffle=False)
+    assert train.tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert test.tolist() == [7, 8, 9]
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_parts_are_copies(shuffle):
     x = np.zeros(4)
-    train, test = train_test_split(x)
+    train, test = train_test_split(x, shuffle=shuffle)
     train[:] = test[:] = 1
     assert np.array_equal(x, np.zeros(4))
 
@@ -218,6 +225,19 @@ def test_classes_may_be_words():
             ShapeError,
             "train_test_split: stratify of shape (4, 1) was given; it needs one class a row. "
             "Pass an array of one dimension.",
+        ),
+        (
+            [np.zeros(4)],
+            {"stratify": [0, 0, 1, 1], "shuffle": False},
+            ValueError,
+            "train_test_split: stratify and shuffle=False were both given; rows by class cannot be "
+            "the last ones. Leave one out.",
+        ),
+        (
+            [np.zeros(4)],
+            {"shuffle": 3},
+            ValueError,
+            "train_test_split: shuffle=3 was given; it must be True or False.",
         ),
     ],
 )

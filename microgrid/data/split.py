@@ -20,10 +20,12 @@ def train_test_split(
     test_size: float | int = 0.25,
     rng: np.random.Generator | int | None = None,
     stratify: ArrayLike | None = None,
+    shuffle: bool = True,
 ) -> list[Any]:
     """Return each array in two parts, the same rows in each: `[a_train, a_test, b_train, ...]`.
 
-    The rows are shuffled. The parts are copies; a Tensor gives Tensors, anything else arrays.
+    The parts are copies; a Tensor gives Tensors, a table with `iloc`, as those of pandas, gives
+    tables, anything else arrays.
 
     Args:
         arrays: one or more, each [n, ...].
@@ -32,11 +34,13 @@ def train_test_split(
         rng: None for a split that differs each time; an int or a Generator for one to repeat.
         stratify: [n], the class of each row: both parts then have classes in the proportion of the
             whole, as nearly as whole rows allow.
+        shuffle: whether rows are taken at random; else the last ones are to test on, as suits what
+            is ordered in time.
 
     Raises:
         ShapeError: the arrays differ in length, or one has no dimensions.
         ValueError: a part would be empty, or `stratify` has a class of one row or more classes than
-            a part has rows.
+            a part has rows, or rows are to stay in order.
         TypeError: no array was given, or `test_size` is not a number.
 
     >>> import microgrid as mg
@@ -48,16 +52,42 @@ def train_test_split(
     """
     if not arrays:
         raise TypeError(f"{WHO}: no array was given; it splits one or more. Pass x, or x and y.")
-    columns = [a if isinstance(a, Tensor) else np.asarray(a) for a in arrays]
-    n = _common_length([*columns] if stratify is None else [*columns, np.asarray(stratify)])
+    columns = [a if _has_rows(a) else np.asarray(a) for a in arrays]
+    classes = None if stratify is None else np.asarray(stratify)
+    n = _common_length(columns if classes is None else [*columns, classes])
     n_test = _count(test_size, n)
-    generator = np.random.default_rng(rng)
-    if stratify is None:
-        order = generator.permutation(n)
-        test, train = order[:n_test], order[n_test:]
-    else:
-        train, test = _stratified(np.asarray(stratify), n_test, generator)
-    return [column[rows] for column in columns for rows in (train, test)]
+    train, test = _rows(n, n_test, classes, shuffle, np.random.default_rng(rng))
+    tables = [column.iloc if hasattr(column, "iloc") else column for column in columns]
+    return [table[rows] for table in tables for rows in (train, test)]
+
+
+def _has_rows(array: Any) -> bool:
+    """Return whether rows can be taken of something that is better not made an array."""
+    return isinstance(array, Tensor) or (hasattr(array, "iloc") and hasattr(array, "ndim"))
+
+
+def _rows(
+    n: int,
+    n_test: int,
+    classes: NDArray[Any] | None,
+    shuffle: bool,
+    generator: np.random.Generator,
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return which rows are for training and which for testing."""
+    if shuffle not in (True, False):
+        raise ValueError(f"{WHO}: shuffle={shuffle!r} was given; it must be True or False.")
+    if shuffle and classes is not None:
+        return _stratified(classes, n_test, generator)
+    if classes is not None:
+        raise ValueError(
+            f"{WHO}: stratify and shuffle=False were both given; rows by class cannot be the last "
+            "ones. Leave one out."
+        )
+    if not shuffle:
+        order = np.arange(n)
+        return order[: n - n_test], order[n - n_test :]
+    order = generator.permutation(n)
+    return order[n_test:], order[:n_test]
 
 
 def _common_length(columns: list[Any]) -> int:
