@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -28,7 +29,7 @@ def shaped(memory: Array, shape: tuple[int, ...], dtype: Any, strides: Sequence[
     if _is_row_major(shape, strides, dtype.itemsize):
         order = list(range(len(shape)))
     sizes = [shape[i] for i in order]
-    count = int(np.prod(sizes))
+    count = math.prod(sizes)
     array: Array = memory[: count * dtype.itemsize].view(dtype).reshape(sizes)
     return array.transpose(np.argsort(order)) if order else array
 
@@ -79,7 +80,7 @@ def side_by_side(shapes: Sequence[tuple[int, ...]], dtype: Any) -> tuple[Array, 
     flat = aligned(starts[-1]).view(dtype)
     size = dtype.itemsize
     return flat, [
-        flat[start // size : start // size + int(np.prod(shape))].reshape(shape)
+        flat[start // size : start // size + math.prod(shape)].reshape(shape)
         for start, shape in zip(starts, shapes, strict=False)
     ]
 
@@ -117,7 +118,7 @@ def _starts(shapes: Sequence[tuple[int, ...]], dtype: Any) -> list[int]:
     """Return where each part starts, in bytes, and where the last one ends."""
     starts = [0]
     for shape in shapes:
-        nbytes = int(np.prod(shape)) * dtype.itemsize
+        nbytes = math.prod(shape) * dtype.itemsize
         starts.append(starts[-1] + nbytes + -nbytes % ALIGNMENT)
     return starts
 

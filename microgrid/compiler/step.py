@@ -25,6 +25,7 @@ from .report import explained
 from .trace import Tracer, place_of_function, trace_error
 
 PROGRAMS = 64  # at most: more kinds of arguments than that are a mistake
+RECENT = 4  # programs that are tried before the arguments are looked up
 
 
 class Compiled:
@@ -53,6 +54,7 @@ class Compiled:
         self.before_trace: Callable[[Guard, Chance], None] | None = None
         self._programs: dict[Any, list[Replay]] = {}
         self._last: Replay | None = None
+        self._recent: list[Replay] = []  # those that are tried first, each checks for itself
         self._lock = threading.Lock()
         self._bound: dict[Any, Compiled] = {}  # for classes, as a class method is bound to one
         self._retraced: dict[str, int] = {}
@@ -90,11 +92,12 @@ class Compiled:
         if watchers and watching.get() is not None:
             return self.function(*args, **kwargs)
         with self._lock:
-            last = self._last
-            if last is not None and last.is_flat and not kwargs and len(args) == last.count:
-                result = last.run(*args)
-                if result is not MISS:
-                    return result
+            for replay in () if kwargs else self._recent:
+                if replay.is_flat and len(args) == replay.count:
+                    result = replay.run(*args)
+                    if result is not MISS:
+                        self._last = replay
+                        return result
             return self._find(args, kwargs)
 
     def quietly(self, *args: Any) -> Any:
@@ -102,11 +105,12 @@ class Compiled:
         if watchers and watching.get() is not None:
             return self.function(*args)
         with self._lock:
-            last = self._last
-            if last is not None and last.is_flat and len(args) == last.count:
-                result = last.bare(*args)
-                if result is not MISS:
-                    return result
+            for replay in self._recent:
+                if replay.is_flat and len(args) == replay.count:
+                    result = replay.bare(*args)
+                    if result is not MISS:
+                        self._last = replay
+                        return result
             return self._find(args, {})
 
     def _find(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -119,7 +123,7 @@ class Compiled:
                 if result is MISS and replay.guard.changed() is None:
                     result = replay.run(*call.leaves)  # something was set, to what it was
                 if result is not MISS:
-                    self._last = replay
+                    self._remember(replay)
                     return result
         unconfirmed = [replay for replay in known if not replay.confirmed]
         for replay in unconfirmed:
@@ -129,6 +133,7 @@ class Compiled:
             # Somebody keeps a gradient that the next replay would write over.
             self._copies = True
             known.clear()
+            self._recent = []
         self._note_change(known)
         return self._trace(call, known)
 
@@ -158,14 +163,19 @@ class Compiled:
         replay = Replay(program, guard, call, outputs, self.without, self._copies)
         known.append(replay)
         if replay.confirmed:
-            self._last = replay
+            self._remember(replay)
         return result
+
+    def _remember(self, replay: Replay) -> None:
+        """Try this one first from now on, and a few others next, as for a smaller last batch."""
+        self._last = replay
+        self._recent = [replay, *(r for r in self._recent if r is not replay)][:RECENT]
 
     def _confirm(self, replay: Replay, call: CallOf) -> Any:
         """Trace once more; raise if what the tracer could not see is different now."""
         result, program, _, _ = self._run_traced(call)
         replay.confirm(program)
-        self._last = replay
+        self._remember(replay)
         return result
 
     def _run_traced(self, call: CallOf) -> tuple[Any, Program, Guard, Any]:
@@ -236,7 +246,7 @@ class Compiled:
         """Drop all programs: the next call is traced anew."""
         with self._lock:
             self._programs.clear()
-            self._last = None
+            self._last, self._recent = None, []
 
     def __repr__(self) -> str:
         function = self.function

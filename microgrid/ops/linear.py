@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import string
 from typing import Any
 
@@ -164,7 +165,7 @@ def _dot_right(g: Any, y: Any, a: Any, b: Any) -> Any:
     if b.ndim == 1:
         return g.reshape((_rows(a),)) @ rows
     rest = (*b.shape[:-2], b.shape[-1])
-    grad = rows.T @ g.reshape((_rows(a), int(np.prod(rest))))
+    grad = rows.T @ g.reshape((_rows(a), math.prod(rest)))
     return moveaxis(grad.reshape((b.shape[-2], *rest)), 0, -2)
 
 
@@ -176,12 +177,12 @@ def _write_dot(line: Any, out: Array, a: Any, b: Any) -> bool:
 
 
 def _rows(a: Any) -> int:
-    return int(np.prod(a.shape[:-1]))
+    return math.prod(a.shape[:-1])
 
 
 def _as_columns(b: Any) -> Any:
     """Return b[..., k, m] as a matrix [k, all the rest]."""
-    return moveaxis(b, -2, 0).reshape((b.shape[-2], int(np.prod((*b.shape[:-2], b.shape[-1])))))
+    return moveaxis(b, -2, 0).reshape((b.shape[-2], math.prod((*b.shape[:-2], b.shape[-1]))))
 
 
 dot = Op(

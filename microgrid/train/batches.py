@@ -87,8 +87,8 @@ def _gathered(columns: Batch, size: int, order: Array, start: int) -> Iterator[B
     for first in range(start, len(order), many):
         chosen = order[first : first + many]
         taken = [column.take(chosen, axis=0) for column in columns]
-        for start in range(0, len(chosen), size):
-            yield tuple(column[start : start + size] for column in taken)
+        starts = range(0, len(chosen), size)
+        yield from zip(*([a[i : i + size] for i in starts] for a in taken), strict=True)
 
 
 @dataclass
