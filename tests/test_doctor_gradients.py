@@ -154,6 +154,22 @@ def test_the_gradients_of_frozen_layers_are_left_out_and_those_of_activations_ar
     assert report.rows[0].gradient == expected.rows[0].gradient
 
 
+def test_penalties_and_constraints_of_weights_count_as_in_a_training():
+    model = nn.Dense(
+        20, 1, rng=0,
+        weight_penalty=nn.penalties.L2(0.5), weight_constraint=lambda w: mg.clip(w, -0.1, 0.1),
+    )  # fmt: skip
+    before = model.weight.numpy()
+    (row,) = diagnosed(model, optimizer=mg.optim.SGD(model.parameters(), lr=0.01)).weights
+    assert np.array_equal(model.weight.numpy(), before)
+    (mg.mse_loss(model(X), Y) + model.penalty()).backward()
+    assert row.gradient == pytest.approx(np.linalg.norm(model.weight.grad), rel=1e-6)
+    mg.optim.SGD(model.parameters(), lr=0.01).step()
+    assert np.abs(model.weight.numpy()).max() <= np.float32(0.1)
+    expected = np.linalg.norm(model.weight.numpy() - before) / np.linalg.norm(before)
+    assert row.update == pytest.approx(expected, rel=1e-6)
+
+
 # --- updates -------------------------------------------------------------------------------------
 
 

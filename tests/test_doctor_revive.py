@@ -148,6 +148,13 @@ def test_samples_that_are_all_the_same_wake_the_unit_too():
     assert mg.diagnose(model, np.ones((5, 4)))["0"].dead == ()
 
 
+def test_a_unit_is_put_past_a_kink_where_its_samples_differ_by_less_than_rounding():
+    tiny = np.linspace(-1e-20, 1e-20, 50)[:, None]
+    model = nn.Sequential(nn.Dense(1, 1, activation="softshrink", rng=0), nn.Dense(1, 1, rng=1))
+    assert mg.revive(model, tiny, rng=0) == {"0": [0]}
+    assert mg.diagnose(model, tiny)["0"].dead == ()
+
+
 def test_dropout_and_flatten_on_the_way_do_not_hide_who_hears_a_unit():
     model = nn.Sequential(
         nn.Dense(4, 8, rng=0), nn.ReLU(), nn.Flatten(), nn.Dropout(0.5, rng=0), nn.Dense(8, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,7 @@ class Frames:
         """The name of the innermost layer, by the way that the calls took to it."""
         path = ""
         for outer, inner in zip(self._stack, self._stack[1:], strict=False):
-            held = [*_members(outer._attributes()), *outer.named_modules()]  # its own ones first
+            held = chain(_members(outer._attributes()), outer.named_modules())  # its own first
             step = next((name for name, module in held if module is inner), None)
             # A layer may call one that it does not hold.
             path = self._names.get(id(inner), path) if step is None else _joined(path, step)

@@ -16,6 +16,7 @@ from ..core import Operand, Tensor, wrap
 from ..explanation import _norm
 from ..finite import is_finite
 from ..nn import Module
+from ..nn.penalties import penalty_of
 from ..ops.arithmetic import quiet
 from ..optim import Optimizer
 from ..train.batches import as_samples
@@ -163,6 +164,9 @@ def _with_gradients(
     """Go backward from the loss, and take the step that follows."""
     value = loss(scan.result, targets)
     check_loss("diagnose", value)
+    penalty = penalty_of(twin)
+    if penalty is not None:  # as `fit` does
+        value = value + penalty
     results = [activation.y for activation in scan.activations]
     trained = {name: p for name, p in twin.named_parameters() if p.requires_grad}
     found = gradients(value, [*results, *trained.values()])

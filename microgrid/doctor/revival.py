@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,9 @@ from .units import rows, units_of
 NUDGE = 0.1
 """How far past its kink a unit is put whose samples are all the same, so that none has a middle."""
 
+ROUNDINGS = 100
+"""Samples that are this many roundings apart are the same: the sums of a layer round as often."""
+
 
 def revive(
     model: Any,
@@ -49,7 +53,7 @@ def revive(
     weights become 0, and what the unit has said steadily is added to the bias behind, so that the
     results on x stay as they are; yet gradients flow again. Where a unit's result does not go to a
     linear layer alone, as past a sum or a BatchNorm1d, its outgoing weights stay and the results
-    change.
+    change. A layer without a bias cannot place its kinks: some of its units may stay dead.
 
     Args:
         model: a Module, or one that was compiled; its parameters are changed, all or, if something
@@ -213,7 +217,9 @@ class _Revival:
             fresh = np.where(np.all(side * (seen - knot) <= 0, axis=0), -fresh, fresh)
         else:
             middle = np.median(seen, axis=0)
-            middle -= side * NUDGE * np.all(side * (seen - middle) <= 0, axis=0)
+            ahead = np.max(side * (seen - middle), axis=0)
+            size = np.abs(seen).max(axis=0) + abs(knot)
+            middle -= side * NUDGE * (ahead <= ROUNDINGS * np.finfo(seen.dtype).eps * size)
             self._write(layer.bias, dead, knot - middle)
         self._write(weight, (slice(None), dead), fresh)
 
@@ -283,7 +289,7 @@ def _only_hears(scan: Scan, reader: Linear, heard: list[Tensor]) -> bool:
 def _way_out(pieces: Pieces) -> tuple[float, int]:
     """Return the first kink between a flat piece and another, and on which side that one lies."""
     flat = [slope == 0 for slope in pieces.slopes]
-    for knot, left, right in zip(pieces.knots, flat, flat[1:], strict=True):
+    for knot, (left, right) in zip(pieces.knots, pairwise(flat), strict=True):
         if left != right:
             return float(knot), 1 if left else -1
     return (float(pieces.knots[0]) if pieces.knots else 0.0), 1
