@@ -10,12 +10,16 @@ takes `ax=`, the axes to draw on; without it there is a new figure, `axes.figure
 """
 
 from .canvas import require_matplotlib as require_matplotlib
+from .components import representation as representation
 from .curves import history as history
+from .distributions import activations as activations
 from .flow import gradient_flow as gradient_flow
 from .graphs import op as op
+from .hidden import hidden as hidden
 from .paths import Path as Path
 from .regions import decision_regions as decision_regions
 from .reports import FORMATS as FORMATS
 from .reports import misread as misread
 from .reports import save_report as save_report
 from .surface import loss_surface as loss_surface
+from .weights import weights as weights
