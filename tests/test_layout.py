@@ -131,7 +131,7 @@ def test_there_is_no_cycle_among_modules() -> None:
 
 STANDARD_AND_NUMPY = {"numpy", "microgrid"}
 ALLOWED = {
-    "plot": {"matplotlib"},
+    "plot": {"matplotlib", "PIL"},
     "doctor": {"matplotlib"},  # for types only
     "testing/strategies": {"hypothesis"},
 }

@@ -16,6 +16,7 @@ from .distributions import activations as activations
 from .flow import gradient_flow as gradient_flow
 from .graphs import op as op
 from .hidden import hidden as hidden
+from .movie import DecisionMovie as DecisionMovie
 from .paths import Path as Path
 from .regions import decision_regions as decision_regions
 from .reports import FORMATS as FORMATS
