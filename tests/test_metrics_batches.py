@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 import microgrid as mg
 from microgrid.metrics import Averaged, Collected
 from microgrid.metrics.metric import as_number
-from microgrid.train.metrics import METRICS, Tally, named_metrics
+from microgrid.train.metrics import METRICS, named_metrics
+from microgrid.train.tally import Tally
 
 SCORES = np.random.default_rng(0).integers(-2, 3, (60, 7)).astype(np.float32)
 LABELS = np.random.default_rng(1).integers(0, 7, 60)

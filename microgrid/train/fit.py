@@ -81,7 +81,8 @@ def fit(
             after each epoch, or what yields batches anew each time.
         validation_split: the share of the samples, the last ones before shuffling, that is taken
             away from training and used as validation data.
-        metrics: names ("accuracy", "mse", "mae") or functions of (prediction, target) on arrays.
+        metrics: names ("accuracy", "f1", "roc_auc", "rmse", ...), objects of `mg.metrics`, or
+            functions of (prediction, target), which are called once an epoch on all its arrays.
         callbacks: objects of `mg.callbacks`, told of each turn.
         shuffle: whether each epoch has an order of its own.
         sample_weight: float[n], at least 0: what each sample's loss is multiplied by. The loss is
@@ -99,7 +100,7 @@ def fit(
 
     Returns:
         A History, whose `history` has a list per name: "loss", the metrics, and, if there is
-        validation data, "val_loss" and so on: means over the samples, one value an epoch. "loss" is
+        validation data, "val_loss" and so on: those of all samples, one value an epoch. "loss" is
         what is minimised: the model's penalties are in it; they are not in "val_loss".
 
     Raises:
@@ -167,7 +168,7 @@ def evaluate(
             as for `fit`.
         y: any[n, ...], the targets.
         loss: a function of (prediction, target) or its name, as for `fit`.
-        metrics: names or functions, as for `fit`.
+        metrics: names, objects or functions, as for `fit`.
         sample_weight: float[n]; the loss is the mean of weight times loss, as in `fit`.
         batch_size: samples at a time; it only decides how much memory is needed.
         compile: whether to compile the model if there are many batches.

@@ -13,6 +13,7 @@ import numpy as np
 from ..arrays import Array
 from ..core import wrap
 from ..errors import NonFiniteError
+from ..metrics import Metric
 from ..nn import Module
 from ..optim import Optimizer
 from ..recording import no_grad
@@ -20,13 +21,12 @@ from .batches import Batch, Source
 from .callbacks import Callbacks
 from .history import History
 from .interruption import Interruption
-from .means import Means
-from .metrics import Metric
 from .names import Loss
 from .nonfinite import explain, unsound_parameter, word
 from .progress import Progress
 from .resume import Position, save_run
 from .steps import NotFiniteLoss, TrainingStep, predictor, value_of
+from .tally import Tally
 from .weights import weighted
 
 ADVICE = "Lower the learning rate or scale the inputs."
@@ -69,7 +69,7 @@ class Training:
         self.plan, self.callbacks, self._progress = plan, callbacks, progress
         self.history = History()
         self.position = Position(epoch=first)
-        self.means = Means(plan.metrics)
+        self.tally = Tally(plan.metrics)
         self.interruption = Interruption()
         self._results: dict[str, float] | None = None  # of an epoch that is about to be over
         self.step = TrainingStep(
@@ -136,7 +136,7 @@ class Training:
         self._progress.begin_epoch(epoch)
         if not self.position.batch:
             self.callbacks.tell("on_epoch_begin", epoch, {})
-            self.means = Means(self.plan.metrics)
+            self.tally = Tally(self.plan.metrics)
             self.position.order = self._order()
         results = self._batches()
         if self.plan.validation is not None:
@@ -161,7 +161,7 @@ class Training:
     def _batches(self) -> dict[str, float]:
         position, heard = self.position, self.callbacks
         begin, end = heard.listen("on_train_batch_begin"), heard.listen("on_train_batch_end")
-        means, progress, step = self.means, self._progress, self.step
+        tally, progress, step = self.tally, self._progress, self.step
         batches = self.plan.source.batches(self.plan.batch_size, position.order, position.batch)
         for batch in batches:
             if begin:
@@ -170,14 +170,14 @@ class Training:
                 value, prediction = step(*batch)
             except NotFiniteLoss as error:
                 raise self._not_finite(error) from None
-            means.add(value, prediction, batch[1])
+            tally.add(value, prediction, batch[1])
             position.batch += 1
-            progress.after_batch(position.batch, means.results)
+            progress.after_batch(position.batch, tally.so_far)
             if end:
-                heard.tell("on_train_batch_end", position.batch - 1, means.results())
+                heard.tell("on_train_batch_end", position.batch - 1, tally.so_far())
                 if self._stopped():
                     break
-        return means.results()
+        return tally.results()
 
     def _validated(self, source: Source, epoch: int) -> dict[str, float]:
         measured = measure(
@@ -222,14 +222,14 @@ def measure(
     size: int,
     compiled: bool,
 ) -> dict[str, float]:
-    """Return the means of loss and metrics over all samples, in evaluation mode."""
-    means = Means(metrics)
+    """Return the mean loss and the metrics of all samples, in evaluation mode."""
+    tally = Tally(metrics)
     with mode(model, training=False), no_grad(), np.errstate(all="ignore"):
         run: Callable[[Array], Any] = predictor(who, model, source.steps(size), compiled)
         for batch in source.batches(size):
             prediction = run(batch[0])
-            means.add(_loss_of(who, loss, prediction, batch), prediction, batch[1])
-    return means.results()
+            tally.add(_loss_of(who, loss, prediction, batch), prediction, batch[1])
+    return tally.results()
 
 
 def _loss_of(who: str, loss: Loss, prediction: Any, batch: Batch) -> float:

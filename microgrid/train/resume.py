@@ -58,7 +58,7 @@ def save_run(path: Any, training: Training, results: Mapping[str, float] | None)
         "stopped": bool(vars(training.model).get("stop_training")),
         "history": courses,
         "epochs": [*history.epoch, position.epoch] if over else list(history.epoch),
-        "means": training.means.state_dict(),
+        "tally": {} if over else _packed(training.tally.state_dict(), "tally", arrays),
         "data": _data(training),
         "callbacks": [
             {"kind": type(c).__name__, "state": _packed(c.state_dict(), f"callback.{i}", arrays)}
@@ -73,7 +73,12 @@ def _data(training: Training) -> dict[str, Any]:
     """Return what has to be the same for a run to go on in the middle of an epoch."""
     plan = training.plan
     count = getattr(plan.source, "count", None)
-    return {"samples": count, "batch_size": plan.batch_size, "shuffle": plan.shuffle}
+    return {
+        "samples": count,
+        "batch_size": plan.batch_size,
+        "shuffle": plan.shuffle,
+        "metrics": list(plan.metrics),
+    }
 
 
 def resume_run(path: Any, training: Training) -> None:
@@ -98,7 +103,8 @@ def resume_run(path: Any, training: Training) -> None:
     training.position = Position(
         content["epoch"], content["batch"], extra.get(ORDER), content["stopped"]
     )
-    training.means.load_state_dict(content["means"])
+    if content["batch"]:
+        training.tally.load_state_dict(_unpacked(content["tally"], extra))
     for callback, saved in zip(training.callbacks.all, content["callbacks"], strict=True):
         callback.load_state_dict(_unpacked(saved["state"], extra))
 
