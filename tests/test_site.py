@@ -129,7 +129,7 @@ def test_every_page_is_in_the_sidebar_once(tmp_path):
     stage(tmp_path)
     names = [page.relative_to(tmp_path).with_suffix("") for page in tmp_path.rglob("*.md")]
     listed = []
-    for page in tmp_path.rglob("index.md"):
+    for page in tmp_path.rglob("*.md"):
         for block in page.read_text("utf-8").split("```{toctree}")[1:]:
             lines = [line for line in block.partition("```")[0].split("\n") if line]
             entries = [line.rpartition("<")[2].rstrip(">") for line in lines if line[0] != ":"]

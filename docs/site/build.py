@@ -45,6 +45,7 @@ def build(output: Path) -> int:
         return 1
     from links import faults
     from pages import stage
+    from sources import write_sources
 
     if output.exists() and any(output.iterdir()) and not (output / "searchindex.js").exists():
         print(f"build: {output} holds something else. Name another folder.", file=sys.stderr)
@@ -55,6 +56,7 @@ def build(output: Path) -> int:
         stage(sources)
         options = ["-q", "-W", "--keep-going", "-b", "html", "-c", str(HERE), "-d", str(doctrees)]
         status: int = build_main([*options, str(sources), str(output)])
+    write_sources(output)
     for fault in () if status else faults(output):
         print(fault, file=sys.stderr)
         status = 1

@@ -30,6 +30,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "headless
 
 MISSING_PICTURES = """() => [...document.images]
     .filter(image => !(image.complete && image.naturalWidth)).map(image => image.src)"""
+COPIED = "() => typed(document.querySelector('div.highlight-python pre'))"
 TOO_WIDE = "() => document.documentElement.scrollWidth - window.innerWidth"
 
 
@@ -85,6 +86,7 @@ def findings(browser: Any, site: Path, shots: Path | None) -> Iterator[str]:
             for name in names:
                 yield from page.visit(name)
             yield from search(page, address)
+            yield from copy(page)
             if shots:
                 shots.mkdir(parents=True, exist_ok=True)
                 take_pictures(page, shots, label)
@@ -167,6 +169,14 @@ def search(watched: Watched, address: str) -> Iterator[str]:
     except Error as error:
         yield f"search: {QUERY} was not found: {str(error).splitlines()[0]}"
     yield from (f"search: {text}" for text in watched.heard)
+
+
+def copy(watched: Watched) -> Iterator[str]:
+    """Yield a fault if the button that copies code would take prompts or outputs along."""
+    watched.page.goto(f"{watched.address}/guide.html")
+    copied = watched.page.evaluate(COPIED)
+    if copied != "import numpy as np\nimport microgrid as mg\n":
+        yield f"guide.html: the first block would be copied as {copied!r}"
 
 
 def take_pictures(watched: Watched, shots: Path, label: str) -> None:

@@ -9,7 +9,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.nodes import make_refnode
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1])]
+sys.path.insert(0, str(HERE.parents[1]))
 
 import microgrid  # noqa: E402
 
@@ -18,7 +18,7 @@ author = "the microgrid authors"
 project_copyright = author
 version = release = microgrid.__version__
 
-extensions = ["myst_parser", "sources"]
+extensions = ["myst_parser"]
 root_doc = "index"
 nitpicky = True
 smartquotes = False  # quotes in docstrings are Python's

@@ -19,11 +19,11 @@ INCLUDED = {"README.md": "readme.md", "benchmarks/README.md": "benchmarks.md"}
 
 # The order in the sidebar. A pattern may match nothing yet; a page that none matches is under More.
 NAVIGATION = {
-    "Learn": ["guide", "lessons/index", "cookbook*"],
-    "Look up": ["reference/index", "ops", "kinks", "layers", "losses", "callbacks", "datasets"],
+    "Learn": ["guide", "lessons/index", "lessons/README", "cookbook*"],
+    "Look up": ["reference/index", "ops", "kinks", "layers", "losses", "metrics", "callbacks"],
     "Use": [
         *["checking_gradients", "transforms", "compile", "training", "optimisers", "files"],
-        *["doctor", "debugging", "custom_ops", "strategies"],
+        *["doctor", "debugging", "pictures", "datasets", "custom_ops", "strategies"],
     ],
     "More": [],
     "About": ["design", "CHANGELOG", "comparison", "when_not", "benchmarks", "readme"],
@@ -94,16 +94,14 @@ def new_link(label: str, target: str, origin: str, place: str) -> str:
 
 
 def add_lessons(folder: Path) -> None:
-    """Give the folder of lessons a first page that lists them, if it has none."""
+    """Put the lessons below the first page of their folder; if there is none, write one."""
     lessons = sorted(path.stem for path in (folder / "lessons").glob("[0-9]*.md"))
-    index = folder / "lessons" / "index.md"
-    readme = folder / "lessons" / "README.md"
+    index, readme = folder / "lessons" / "index.md", folder / "lessons" / "README.md"
     if not lessons:
         return
-    if readme.exists() and not index.exists():
-        readme.rename(index)
-    shown = index.read_text("utf-8") if index.exists() else listed(folder / "lessons", lessons)
-    index.write_text(shown + toctree("", lessons), "utf-8")
+    first = readme if readme.exists() and not index.exists() else index
+    shown = first.read_text("utf-8") if first.exists() else listed(folder / "lessons", lessons)
+    first.write_text(shown + toctree("", lessons), "utf-8")
 
 
 def listed(folder: Path, lessons: list[str]) -> str:
@@ -123,7 +121,8 @@ def contents(folder: Path) -> str:
     """Return the sidebar as directives: every page is in it once."""
     within = ("lessons/", "reference/")  # their first pages list the others
     names = [path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.md")]
-    waiting = {name for name in names if name.endswith("/index") or not name.startswith(within)}
+    first = ("/index", "/README")
+    waiting = {name for name in names if name.endswith(first) or not name.startswith(within)}
     waiting.remove("index")
     sections: dict[str, list[str]] = {}
     for caption, patterns in NAVIGATION.items():

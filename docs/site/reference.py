@@ -18,11 +18,18 @@ from public import Name, public_names
 from microgrid import OPS, Op, Tensor
 from microgrid.ops import PUBLIC
 
-# Which definitions are on which page: of those that fit, the longest counts.
+# Which names are on which page, by where they are defined or by what they are called: of those
+# that fit, the longest counts.
 PAGES = {
     "tensor": ("Tensors", "core", "creation", "recording"),
     "ops": ("Ops", "ops"),
-    "gradients": ("Gradients and transforms", "backward", "transforms", "directional"),
+    "gradients": (
+        "Gradients and transforms",
+        "backward",
+        "transforms",
+        "directional",
+        "per_sample",
+    ),
     "nn": ("Layers", "nn"),
     "init": ("First weights", "nn.init"),
     "losses": ("Losses", "nn.losses"),
@@ -58,12 +65,12 @@ def reference_pages() -> dict[str, str]:
 
 def page_of(name: Name) -> str:
     """Return the page on which a name is explained."""
-    home = f"{name.home}.{name.last}."
+    homes = (f"{name.home}.{name.last}.", f"{name.called.removeprefix('mg.')}.")
     fits = [
         (len(prefix), page)
         for page, (_, *prefixes) in PAGES.items()
         for prefix in prefixes
-        if home.startswith(f"{prefix}." if prefix else "")
+        if any(home.startswith(f"{prefix}." if prefix else "") for home in homes)
     ]
     return max(fits)[1]
 
