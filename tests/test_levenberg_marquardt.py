@@ -209,6 +209,17 @@ def test_each_step_lowers_the_loss():
     assert all(after <= before for before, after in itertools.pairwise(losses))
 
 
+def test_another_function_or_other_arrays_may_follow():
+    model, x, y, residuals = curve()
+    optimizer = LevenbergMarquardt(model.parameters(), max_iter=4)
+    optimizer.step(residuals, x, y)
+    optimizer.step(residuals, x[::2].copy(), y[::2].copy())
+    before = 0.5 * (4 * (model(x).data - 1) ** 2).sum()
+    found = optimizer.step(lambda x: 2 * (model(x) - 1), x)
+    assert found == pytest.approx(before, rel=1e-12)  # summed in another order
+    assert optimizer.loss < 0.1 * before
+
+
 def test_frozen_parameters_stay():
     model, x, y, residuals = curve()
     model[0].weight.requires_grad = False
@@ -384,6 +395,17 @@ def test_several_groups_are_refused():
         "LevenbergMarquardt: a second group was given; it takes all parameters as one vector. "
         "Give one list of parameters.",
         LevenbergMarquardt, [{"params": [leaf(1.0)]}, {"params": [leaf(2.0)]}],
+    )  # fmt: skip
+
+
+def test_a_parameter_with_a_constraint_is_refused():
+    p = mg.nn.Parameter(np.ones(2))
+    p.constraint = mg.relu
+    refused(
+        ValueError,
+        "LevenbergMarquardt: a parameter has a constraint, which its steps would not keep. Use "
+        "another optimiser, or compute the parameter from one without a constraint.",
+        LevenbergMarquardt([p]).step, lambda: p,
     )  # fmt: skip
 
 

@@ -4,11 +4,14 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import microgrid as mg
 from microgrid import nn
 from microgrid.errors import GraphError, ShapeError
 from microgrid.per_sample import PerSample
+from microgrid.testing.strategies import networks
 
 N = 7
 F64 = {"dtype": np.float64}
@@ -141,6 +144,20 @@ def test_jacobians_are_those_of_mg_jacobian(name):
     for key, value in whole.items():
         assert found[key].shape == value.shape
         np.testing.assert_allclose(found[key].numpy(), value.numpy(), rtol=1e-12, atol=1e-13)
+
+
+@given(
+    networks(batch=4, values="integer")
+    | networks(batch=3, dtype=object, values="dyadic")
+    | networks(batch=2, dtype=np.float32, values="dyadic"),
+    st.integers(0, 1),
+)
+@settings(max_examples=60, deadline=None)
+def test_on_exact_numbers_jacobians_are_exactly_those_of_a_loop(drawn, row):
+    model, x = drawn
+    alone = mg.jacobian(lambda m: m(x[row : row + 1]))(model)
+    for key, j in mg.per_sample_jacobian(model, x).items():
+        assert (j.data[row] == alone[key].data[0]).all()
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "softplus"])

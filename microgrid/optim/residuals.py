@@ -43,14 +43,14 @@ class Residuals:
         compiled: bool,
     ) -> None:
         self.who, self.function, self.parameters = who, function, list(parameters)
-        self._compiled = compiled
+        self.asked = self._compiled = compiled
         self._count = 0
         self._values_of = Compiled(self._plainly)
         self._both_of = Compiled(self._by_samples)
 
     def is_of(self, function: Any, parameters: Sequence[Tensor], compiled: bool) -> bool:
         """Return whether it is made of these."""
-        same = function is self.function and compiled >= self._compiled
+        same = function is self.function and compiled == self.asked
         return same and list(map(id, parameters)) == list(map(id, self.parameters))
 
     def guarded(self) -> Iterator[tuple[str, str, tuple[Any, ...], Any]]:
