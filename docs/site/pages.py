@@ -23,7 +23,7 @@ NAVIGATION = {
     "Look up": ["reference/index", "ops", "kinks", "layers", "losses", "metrics", "callbacks"],
     "Use": [
         *["checking_gradients", "transforms", "compile", "training", "optimisers", "files"],
-        *["doctor", "debugging", "pictures", "datasets", "custom_ops", "strategies"],
+        *["doctor", "debugging", "pictures", "data", "second_order", "custom_ops", "strategies"],
     ],
     "More": [],
     "About": ["design", "CHANGELOG", "comparison", "when_not", "benchmarks", "readme"],
