@@ -33,6 +33,7 @@ from microgrid.metrics import (
 BY_CLASS = [precision, recall, f1]
 OF_CLASSES = [accuracy, balanced_accuracy, *BY_CLASS, roc_auc, average_precision, log_loss]
 OF_NUMBERS = [mse, mae, rmse, max_error, r2]
+few = settings(max_examples=40)
 FIVE = (-2, -1, 0, 1, 2)  # so few that there are ties
 
 
@@ -62,6 +63,7 @@ def one_score(draw):
 # --- accuracy ------------------------------------------------------------------------------------
 
 
+@few
 @given(scored())
 def test_accuracy_counts_rows_whose_first_largest_score_is_the_labels(drawn):
     scores, labels = drawn
@@ -75,6 +77,7 @@ def test_accuracy_counts_rows_whose_first_largest_score_is_the_labels(drawn):
     assert top_k_accuracy(scores, labels, k=1) == expected
 
 
+@few
 @given(one_score())
 def test_accuracy_of_one_score_goes_by_its_sign(drawn):
     scores, labels = drawn
@@ -100,6 +103,7 @@ def test_a_score_that_is_nan_is_no_right_answer():
     assert top_k_accuracy(three, np.array([0, 0, 1, 1]), k=2) == 0.25
 
 
+@few
 @given(scored(classes=4), st.integers(1, 3))
 def test_the_top_k_are_the_first_k_of_a_stable_sort(drawn, k):
     scores, labels = drawn
@@ -118,6 +122,7 @@ def counted(answers, labels, k):
     return right, sum(answers == k), sum(labels == k)
 
 
+@few
 @given(scored())
 def test_figures_by_class_come_from_counts(drawn):
     scores, labels = drawn
@@ -136,6 +141,7 @@ def test_figures_by_class_come_from_counts(drawn):
                         abs_tol=1e-15)  # fmt: skip
 
 
+@few
 @given(scored())
 def test_the_confusion_matrix_counts_pairs(drawn):
     scores, labels = drawn
@@ -182,6 +188,7 @@ def test_integers_beyond_two_classes_are_classes():
 # --- ranking -------------------------------------------------------------------------------------
 
 
+@few
 @given(one_score())
 def test_the_area_is_the_share_of_pairs_in_the_right_order(drawn):
     scores, labels = drawn
@@ -194,6 +201,7 @@ def test_the_area_is_the_share_of_pairs_in_the_right_order(drawn):
         assert roc_auc(np.exp(scores), 2 * labels - 1) == found
 
 
+@few
 @given(one_score())
 def test_average_precision_by_its_definition(drawn):
     scores, labels = drawn
@@ -246,6 +254,7 @@ def test_infinite_scores_have_their_place():
 # --- log loss ------------------------------------------------------------------------------------
 
 
+@few
 @given(scored())
 def test_log_loss_is_the_cross_entropy_of_the_logits(drawn):
     scores, labels = drawn
@@ -255,6 +264,7 @@ def test_log_loss_is_the_cross_entropy_of_the_logits(drawn):
     assert math.isclose(log_loss(scores, np.eye(3)[labels]), expected, rel_tol=1e-13)
 
 
+@few
 @given(one_score())
 def test_log_loss_of_one_logit_is_the_binary_cross_entropy(drawn):
     scores, labels = drawn

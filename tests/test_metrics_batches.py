@@ -41,7 +41,7 @@ cuts = st.lists(st.integers(0, 60), max_size=5).map(lambda places: [0, *sorted(p
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["plain", "weighted"])
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(places=cuts)
 def test_batches_of_any_size_give_the_figure_of_the_whole(name, weights, places):
     metric = named(name)

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 import microgrid as mg
 
 theirs = pytest.importorskip("sklearn.metrics")
-few = settings(max_examples=40)
+few = settings(max_examples=25)
 
 # Both add the same few numbers, in another order and divided sooner or later.
 CLOSE = {"rtol": 1e-12, "atol": 1e-14}
