@@ -117,7 +117,7 @@ def stale_pictures() -> Iterator[Path]:
     for path, text in wanted.items():
         if not path.exists() or f">{text}<" not in path.read_text("utf-8"):
             yield path
-    yield from (path for path in sorted(IMAGES.glob("*")) if path not in wanted)
+    yield from (path for path in sorted(IMAGES.glob("*.*")) if path not in wanted)
 
 
 def update() -> None:
@@ -128,7 +128,7 @@ def update() -> None:
         if path in stale:
             path.write_text(text, "utf-8")
     wanted = {picture_of(name): name for name in pictured()}
-    for path in stale & {*IMAGES.glob("*"), *wanted}:
+    for path in stale & {*IMAGES.glob("*.*"), *wanted}:
         if path in wanted:
             draw(wanted[path])
         else:

@@ -54,7 +54,10 @@ def wrong_outputs(name, text):
 
 @every_page
 def test_code_gives_the_output_that_the_page_shows(page):
-    report = wrong_outputs(page.name, page.read_text("utf-8"))
+    text = page.read_text("utf-8")
+    if any("mg.plot" in content for _, language, content in fences(text) if language == "python"):
+        pytest.importorskip("matplotlib")
+    report = wrong_outputs(page.name, text)
     assert not report, report
 
 
@@ -155,7 +158,7 @@ def test_every_public_op_has_a_row(make_ops):
 
 
 def test_pictures_take_little_room():
-    sizes = [path.stat().st_size for path in (DOCS / "images").iterdir()]
+    sizes = [path.stat().st_size for path in (DOCS / "images").rglob("*.*")]
     assert sum(sizes) < 1000 * KILOBYTE
 
 

@@ -155,7 +155,7 @@ def test_at_most_twenty_misread_digits_are_shown_and_all_are_counted(count):
     figure = plot.misread(images, labels, answers)
     shown = [axes for axes in figure.axes if axes.get_images()]
     assert len(shown) == min(count, 20)
-    assert figure.get_suptitle().startswith(f"{count} of 60 held-out digits misread")
+    assert figure.get_suptitle().startswith(f"{count} of 60 digits misread")
 
 
 def test_a_misread_digit_is_shown_with_what_it_is_and_was_read_as():

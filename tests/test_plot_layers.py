@@ -239,8 +239,8 @@ def test_the_axes_tell_the_share_of_the_variance():
     values[:, 0] = [-3, 3, 0, 0]
     values[:, 2] = [0, 0, 1, -1]
     axes = mg.plot.representation(values, [0, 0, 1, 1])
-    assert axes.get_xlabel() == "first component, 90% of the variance"
-    assert axes.get_ylabel() == "second component, 10% of the variance"
+    assert axes.get_xlabel() == "1st principal component (90%)"
+    assert axes.get_ylabel() == "2nd principal component (10%)"
     assert np.allclose(drawn_points(axes), [[-3, 0], [3, 0], [0, 1], [0, -1]])
 
 

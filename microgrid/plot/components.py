@@ -39,8 +39,8 @@ def representation(
         class_names: one for each class from 0; the numbers otherwise.
 
     Returns:
-        The axes. Names of one or two letters stand in the places of the samples; longer ones are
-        in the legend.
+        The axes, with the share of the variance that each component has. Names of one or two
+        letters stand in the places of the samples; longer ones are in the legend.
 
     Raises:
         ImportError: matplotlib is not installed.
@@ -50,7 +50,7 @@ def representation(
     >>> import microgrid as mg
     >>> axes = mg.plot.representation([[0, 0, 1], [1, 1, 0], [3, 3, 1]], [0, 1, 1])
     >>> axes.get_xlabel()
-    'first component, 94% of the variance'
+    '1st principal component (94%)'
     """
     given, classes = as_array(WHO, hidden), as_array(WHO, labels).reshape(-1)
     points, shares = principal_components(given, len(classes))
@@ -60,8 +60,8 @@ def representation(
     names = names_for(WHO, class_names, max(count, len(class_names or ())))
     ax = axes_for(WHO, ax, 4.8, 4.0)
     _draw(ax, points, classes, names)
-    for axis, name, share in zip((ax.xaxis, ax.yaxis), ("first", "second"), shares, strict=True):
-        axis.set_label_text(f"{name} component, {share:.0%} of the variance")
+    for axis, name, share in zip((ax.xaxis, ax.yaxis), ("1st", "2nd"), shares, strict=True):
+        axis.set_label_text(f"{name} principal component ({share:.0%})")
     tidy(ax)
     return ax
 
@@ -96,7 +96,7 @@ def _draw(ax: Axes, points: Array, classes: Array, names: Sequence[str]) -> None
     for i, (name, colour, shape) in enumerate(zip(names, cycle(COLOURS), cycle(MARKERS))):
         chosen = points[classes == i]
         ax.scatter(
-            chosen[:, 0], chosen[:, 1], s=26 if letters else 14, color=colour, linewidths=0.2,
+            chosen[:, 0], chosen[:, 1], s=30 if letters else 14, color=colour, linewidths=0.2,
             marker=rf"$\mathsf{{{name}}}$" if letters else shape, label=name,
         )  # fmt: skip
     if not letters:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 WHO = "plot.DecisionMovie"
 SIZE, DPI = (4.0, 3.4), 80  # inches, and dots an inch
-PALETTE = 48  # colours: pale regions, samples, and what is between
+PALETTE = 96  # colours: pale regions, samples, and what is between
 PAUSE = 1500  # milliseconds on the last frame
 
 

@@ -47,7 +47,7 @@ def misread(
     shown = wrong[: COLUMNS * MOST_ROWS]
     figure = figure or new_figure("plot.misread", 9, _height(len(wrong)))
     some = f", the first {len(shown)}" if len(shown) < len(wrong) else ""
-    figure.suptitle(f"{len(wrong)} of {len(truth)} held-out digits misread{some}", fontsize=11)
+    figure.suptitle(f"{len(wrong)} of {len(truth)} digits misread{some}", fontsize=11)
     side = round(pictures.shape[1] ** 0.5)
     figure.subplots(_rows(len(wrong)), COLUMNS)
     for ax in figure.axes:
