@@ -227,6 +227,19 @@ def test_another_run_is_refused_and_nothing_is_changed(saved, changes, message):
     assert digest(model) == before
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"metrics": "mae"}, "between epochs, and metrics was [] and is ['mae']. Nothing was"),
+        ({"validation_data": (X, Y)}, "between epochs, and validation was False and is True."),
+    ],
+)
+def test_other_results_are_refused_between_epochs_too(tmp_path, options, message):
+    train(tmp_path / "run", epochs=2)
+    with pytest.raises(StateError, match=re.escape(message)):
+        train(tmp_path / "run", **options)
+
+
 def test_other_data_may_come_between_epochs(tmp_path):
     train(tmp_path / "run", epochs=2)
     again = train(tmp_path / "run", x=X[:10], y=Y[:10], batch_size=4)

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..arrays import Array, as_array
 from ..data.split import rows_in
+from ..data.tables import as_numbers
 from ..errors import ShapeError
 from .weights import ClassWeight, as_weights
 
@@ -221,7 +222,7 @@ def as_samples(who: str, x: Any, y: Any, dtype: np.dtype[Any], names: str = "x a
     x_name, y_name = names.split(" and ")
     stored = _is_stored(x) or _is_stored(y)
     inputs = x if _is_stored(x) else as_inputs(who, x, dtype, x_name)
-    targets = y if _is_stored(y) else as_array(who, y)
+    targets = y if _is_stored(y) else as_numbers(who, y)
     if targets.dtype.kind in "fO" and not _is_stored(y):
         targets = _cast(targets, dtype)
     if not targets.ndim or len(inputs) != len(targets):
@@ -244,7 +245,7 @@ def as_inputs(who: str, x: Any, dtype: np.dtype[Any], name: str = "x") -> Array:
         DtypeError: x is not numeric.
         ShapeError: x is a single number.
     """
-    inputs: Array = x if _is_stored(x) else _cast(as_array(who, x), dtype)
+    inputs: Array = x if _is_stored(x) else _cast(as_numbers(who, x), dtype)
     if not inputs.ndim:
         raise ShapeError(
             f"{who}: {name} is a single number; its first dimension must count the samples. "

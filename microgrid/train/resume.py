@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .loop import Training
 
 RUN, ORDER, ARRAY = "fit", "order", "array"
+RESULTS = "metrics", "validation"  # with others, the lists of the history would differ in length
 
 
 @dataclass
@@ -70,7 +71,7 @@ def save_run(path: Any, training: Training, results: Mapping[str, float] | None)
 
 
 def _data(training: Training) -> dict[str, Any]:
-    """Return what has to be the same for a run to go on in the middle of an epoch."""
+    """Return what has to be the same for a run to go on: all of it in the middle of an epoch."""
     plan = training.plan
     count = getattr(plan.source, "count", None)
     return {
@@ -78,6 +79,7 @@ def _data(training: Training) -> dict[str, Any]:
         "batch_size": plan.batch_size,
         "shuffle": plan.shuffle,
         "metrics": list(plan.metrics),
+        "validation": plan.validation is not None,
     }
 
 
@@ -118,12 +120,13 @@ def _check(path: str, extra: Mapping[str, Any], training: Training) -> None:
             "written by ModelCheckpoint. Load it with load_checkpoint, and call fit without resume."
         )
     now, then = _data(training), content["data"]
-    changed = [f"{name} was {then[name]} and is {now[name]}" for name in now
-               if now[name] != then[name]]  # fmt: skip
-    if content["batch"] and changed:
+    needed = now if content["batch"] else RESULTS
+    changed = [f"{k} was {then[k]} and is {now[k]}" for k in needed if now[k] != then[k]]
+    if changed:
+        place = "in the middle of an epoch" if content["batch"] else "between epochs"
         raise StateError(
-            f"fit: {path}: the run was saved in the middle of an epoch, and {', '.join(changed)}. "
-            "Nothing was loaded. Give the same data and options."
+            f"fit: {path}: the run was saved {place}, and {', '.join(changed)}. Nothing was "
+            "loaded. Give the same data and options."
         )
     kinds = [saved["kind"] for saved in content["callbacks"]]
     given = [type(callback).__name__ for callback in training.callbacks.all]
