@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass
@@ -34,6 +38,23 @@ class History:
     def last(self) -> dict[str, float]:
         """Return the results of the last finished epoch."""
         return {name: values[-1] for name, values in self.history.items()}
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the course of each result, on training and validation data.
+
+        Args:
+            ax: where to draw the loss alone; a new figure with all results otherwise.
+
+        Returns:
+            The axes of the loss; `axes.figure` is the figure.
+
+        Raises:
+            ImportError: matplotlib is not installed, the extra `plot`.
+            ValueError: no epoch was finished.
+        """
+        from ..plot import history  # here: it needs matplotlib
+
+        return history(self, ax)
 
     def __repr__(self) -> str:
         last = ", ".join(f"{name} {value:.4g}" for name, value in self.last().items())
