@@ -312,7 +312,13 @@ class PerSample:
     ) -> Any:
         """Return the stack of gradients of x by one call of the rule; None if it gives none."""
         lifted = [self._lifted(t, v) for t, v in zip(_inputs(node), values, strict=True)]
-        raw = rule(self._lifted(node, g), self._lifted(node, y), *lifted, **node.params)
+        op: Any = node.op
+        g, first = self._lifted(node, g), _inputs(node)[0]
+        is_weight = op.name in STACKED and x.ndim == 2 and x is _inputs(node)[1]
+        outer = is_weight and self._axes[first] is not None and lifted[0].shape[1:-1] == (1,)
+        if outer:  # a column times a row, which takes matmul twice as long
+            return _in_dtype(ops.reshape(lifted[0], (self.size, len(x), 1)) * g, x)
+        raw = rule(g, self._lifted(node, y), *lifted, **node.params)
         ahead = raw.ndim - 1 - x.ndim
         if ahead < 0 or raw.shape[0] != self.size:
             return None
