@@ -149,7 +149,7 @@ def test_a_name_that_the_history_has_not_is_refused():
 # --- misread digits ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("count", [0, 1, 10, 11, 20, 21, 60])
+@pytest.mark.parametrize("count", [0, 11, 60])
 def test_at_most_twenty_misread_digits_are_shown_and_all_are_counted(count):
     images, labels, answers = misread(count)
     figure = plot.misread(images, labels, answers)
@@ -168,14 +168,9 @@ def test_a_misread_digit_is_shown_with_what_it_is_and_was_read_as():
 # --- the report ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("count", [0, 60])
-def test_a_report_is_written_as_a_png(tmp_path, count):
-    path = tmp_path / "report.png"
-    plot.save_report(path, HISTORY, *misread(count))
-    assert path.read_bytes().startswith(b"\x89PNG\r\n")
-
-
-@pytest.mark.parametrize(("suffix", "start"), [(".pdf", b"%PDF"), (".svg", b"<?xml")])
+@pytest.mark.parametrize(
+    ("suffix", "start"), [(".png", b"\x89PNG\r\n"), (".pdf", b"%PDF"), (".svg", b"<?xml")]
+)
 def test_a_report_is_written_in_the_format_of_its_name(tmp_path, suffix, start):
     path = tmp_path / f"report{suffix}"
     plot.save_report(path, HISTORY, *misread(3))
@@ -184,4 +179,4 @@ def test_a_report_is_written_in_the_format_of_its_name(tmp_path, suffix, start):
 
 def test_a_report_of_one_epoch_can_be_drawn(tmp_path):
     once = {name: values[:1] for name, values in HISTORY.items()}
-    plot.save_report(tmp_path / "report.png", once, *misread(3))
+    plot.save_report(tmp_path / "report.png", once, *misread(0))

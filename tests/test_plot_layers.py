@@ -257,6 +257,12 @@ def test_classes_of_long_names_are_in_the_legend():
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["upper", "lower"]
 
 
+def test_short_names_of_other_signs_are_in_the_legend_too():
+    axes = mg.plot.representation(X, np.arange(20) % 2, class_names=["a^", "$"])
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a^", "$"]
+    axes.figure.draw_without_rendering()
+
+
 def test_samples_that_are_all_the_same_can_be_drawn():
     axes = mg.plot.representation(np.ones((5, 3)), [0, 1, 2, 1, 0])
     assert not drawn_points(axes).any()

@@ -108,7 +108,7 @@ def test_an_op_is_drawn_where_it_is_told():
     "name", [name for name, op in mg.OPS.items() if op.signature == "()->()" and not op.effect]
 )
 def test_every_op_of_one_number_can_be_drawn(name):
-    mg.plot.op(name).figure.draw_without_rendering()
+    assert mg.plot.op(name).get_title().startswith(name)
 
 
 # --- functions -----------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The pictures of the pages are drawn by the code that the pages show."""
 
 import importlib.util
+import shutil
 import sys
 from pathlib import Path
 
@@ -28,37 +29,47 @@ Prose.
 """
 
 
-@pytest.fixture
-def make():
+@pytest.fixture(scope="module")
+def script():
     spec = importlib.util.spec_from_file_location("make_pictures", DOCS / "make_pictures.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-@pytest.fixture
-def drawn(make, tmp_path, monkeypatch):
-    """The script, working on a page of its own whose pictures are drawn."""
+@pytest.fixture(scope="module")
+def folder(script, tmp_path_factory):
+    """A page whose pictures the script has drawn."""
     pytest.importorskip("matplotlib")
-    (tmp_path / "page.md").write_text(PAGE, "utf-8")
-    monkeypatch.setattr(make, "DOCS", tmp_path.resolve())
-    monkeypatch.setattr(sys, "argv", ["make_pictures.py"])
-    assert make.main() == 0
-    return make
+    place = tmp_path_factory.mktemp("docs")
+    (place / "page.md").write_text(PAGE, "utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(script, "DOCS", place.resolve())
+        patch.setattr(sys, "argv", ["make_pictures.py"])
+        assert script.main() == 0
+    return place
+
+
+@pytest.fixture
+def drawn(script, folder, tmp_path, monkeypatch):
+    """The script, working on a copy of that page."""
+    copy = shutil.copytree(folder, tmp_path / "docs")
+    monkeypatch.setattr(script, "DOCS", copy.resolve())
+    return script
 
 
 def names(paths):
     return [path.name for path in paths]
 
 
-def test_pictures_are_drawn_by_the_code_that_the_pages_show(make):
-    assert not make.stale(), f"run python docs/make_pictures.py: {names(make.stale())}"
+def test_pictures_are_drawn_by_the_code_that_the_pages_show(script):
+    assert not script.stale(), f"run python docs/make_pictures.py: {names(script.stale())}"
 
 
-def test_every_picture_of_the_page_stands_below_its_code(make):
+def test_every_picture_of_the_page_stands_below_its_code(script):
     page = DOCS / "pictures.md"
     shown = page.read_text("utf-8").count("](images/")
-    assert shown == sum(block.picture is not None for block in make.blocks(page)) > 10
+    assert shown == sum(block.picture is not None for block in script.blocks(page)) > 10
 
 
 def test_what_is_missing_is_drawn_with_the_mark_of_its_code(drawn):

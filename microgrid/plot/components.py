@@ -92,7 +92,7 @@ def principal_components(values: Array, count: int) -> tuple[Array, Array]:
 
 
 def _draw(ax: Axes, points: Array, classes: Array, names: Sequence[str]) -> None:
-    letters = all(len(name) <= SHORT for name in names)
+    letters = all(len(name) <= SHORT and name.isalnum() for name in names)
     for i, (name, colour, shape) in enumerate(zip(names, cycle(COLOURS), cycle(MARKERS))):
         chosen = points[classes == i]
         ax.scatter(
