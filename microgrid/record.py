@@ -198,7 +198,8 @@ class Record:
                 f"Op {self.name}: {len(rules)} rules and {len(self.domains)} domains were "
                 "given; it needs one of each per input. Give None as the rule of a constant input."
             )
-        self._check_pieces()
+        if BUILTIN:  # microgrid's own are looked at by its tests, not in each import
+            self._check_pieces()
         object.__setattr__(self, "has_gradient", rules is None or any(r is not None for r in rules))
         known = {
             "arity": None if rules is None else len(rules),

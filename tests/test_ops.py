@@ -98,3 +98,8 @@ def test_slopes_at_kinks_are_exact(name: str) -> None:
 @every_op
 def test_op_is_documented(name: str) -> None:
     check_documentation(mg.OPS[name])
+
+
+@pytest.mark.parametrize("name", BUILTIN)
+def test_what_is_checked_of_a_users_record_holds_for_microgrids_own(name):
+    mg.OPS[name]._check_pieces()

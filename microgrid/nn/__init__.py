@@ -1,9 +1,11 @@
 """Networks: modules, layers, first weights and losses."""
 
-from . import constraints as constraints
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
 from . import init as init
 from . import losses as losses
-from . import penalties as penalties
 from .activations import CELU as CELU
 from .activations import ELU as ELU
 from .activations import GELU as GELU
@@ -41,3 +43,20 @@ from .regularise import LayerNorm as LayerNorm
 from .shaping import Flatten as Flatten
 from .shaping import Identity as Identity
 from .shaping import Lambda as Lambda
+
+# Imported when first asked for, since few models have any.
+if _TYPE_CHECKING:
+    from . import constraints as constraints
+    from . import penalties as penalties
+
+_LATER = "constraints", "penalties"
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _LATER:
+        return _import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

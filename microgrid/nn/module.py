@@ -18,7 +18,6 @@ from .parameter import Buffer as Buffer
 from .parameter import Parameter as Parameter
 from .parameter import in_dtype as in_dtype
 from .parameter import in_dtype_of as in_dtype_of
-from .penalties import penalty_of
 from .summary import table
 
 Self = TypeVar("Self", bound="Module")
@@ -197,6 +196,8 @@ class Module:
         >>> layer.penalty().item()
         5.0
         """
+        from .penalties import penalty_of  # here, since few models have penalties
+
         total = penalty_of(self)
         if total is not None:
             return total
