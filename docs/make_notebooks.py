@@ -273,8 +273,8 @@ def image(path: Path) -> list[dict[str, Any]]:
 
 def result(data: dict[str, Any]) -> dict[str, Any]:
     """Return a value as it is shown below a cell."""
-    about = {"execution_count": None, "metadata": {}, "output_type": "execute_result"}
-    return {"data": data, **about}
+    about: dict[str, Any] = {"metadata": {}, "output_type": "execute_result"}
+    return {"data": data, "execution_count": None, **about}
 
 
 def lines(text: str) -> list[str]:
