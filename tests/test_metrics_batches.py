@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import microgrid as mg
-from microgrid.metrics import Averaged, Collected
+from microgrid.metrics import Averaged, Collected, direction
 from microgrid.metrics.metric import as_number
 from microgrid.train.metrics import METRICS, named_metrics
+from microgrid.train.names import LOSSES
 from microgrid.train.tally import Tally
 
 SCORES = np.random.default_rng(0).integers(-2, 3, (60, 7)).astype(np.float32)
@@ -245,6 +246,32 @@ def test_a_metric_that_is_no_number_is_refused(value, given):
     message = f"metric 'f1': {given} was returned; one number is needed. Reduce it, as with a mean."
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
         as_number("f1", value)
+
+
+# --- the direction -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_best_that_can_be_predicted_is_better_than_the_worst(name):
+    function, target = whole(name)
+    best = target if name in OF_NUMBERS else np.eye(7, dtype=np.float32)[LABELS]
+    high, low = function(best, target), function(-best, target)
+    assert direction(name) == direction(f"val_{name}") == ("max" if high > low else "min")
+
+
+def test_less_of_each_loss_is_better():
+    assert {direction(name) for name in ["loss", "val_loss", *LOSSES]} == {"min"}
+
+
+def test_a_name_that_is_not_known_has_no_direction():
+    for name in ("dead_share", "my_accuracy", "top_0_accuracy", "confusion_matrix", "val_", ""):
+        assert direction(name) is None
+
+
+def test_a_metric_of_another_name_tells_its_direction():
+    assert mg.metrics.F1(average="macro", name="macro_f1").better == "max"
+    assert mg.metrics.RMSE(name="distance").better == "min"
+    assert mg.metrics.ConfusionMatrix().better is Averaged(spread).better is None
 
 
 # --- a tally -------------------------------------------------------------------------------------

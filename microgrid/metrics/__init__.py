@@ -26,6 +26,7 @@ from .confusion import confusion_matrix as confusion_matrix
 from .confusion import f1 as f1
 from .confusion import precision as precision
 from .confusion import recall as recall
+from .direction import direction as direction
 from .likelihood import LogLoss as LogLoss
 from .likelihood import log_loss as log_loss
 from .metric import Averaged as Averaged

@@ -26,6 +26,7 @@ class Accuracy(OverSamples):
     """
 
     who = "accuracy"
+    better = "max"
 
     def __init__(self, *, threshold: float = 0.0, name: str | None = None) -> None:
         self._threshold = as_threshold(self.who, threshold)
@@ -81,6 +82,7 @@ class TopKAccuracy(OverSamples):
     """
 
     who = "top_k_accuracy"
+    better = "max"
 
     def __init__(self, k: int, *, name: str | None = None) -> None:
         self._k = _as_k(k)

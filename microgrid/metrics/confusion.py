@@ -19,6 +19,7 @@ AVERAGES = ("auto", "binary", "macro", "micro", "weighted", None)
 class ByClass(BuiltIn):
     """A ratio of counts by class, over batches. Three numbers a class are kept."""
 
+    better = "max"
     kept = ("_counts",)
 
     def __init__(

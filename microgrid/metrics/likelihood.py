@@ -19,6 +19,7 @@ class LogLoss(OverSamples):
     """
 
     who = "log_loss"
+    better = "min"
 
     def __init__(self, *, from_logits: bool = True, name: str | None = None) -> None:
         check_choice(self.who, "from_logits", from_logits, (True, False))

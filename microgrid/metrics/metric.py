@@ -26,6 +26,8 @@ class Metric(ABC):
     Attributes:
         name: under which `fit` reports it.
         running: whether `result()` is cheap enough to be shown while batches come in.
+        better: "max" if more is better, "min" if less is, None if that cannot be said. What looks
+            for the best epoch goes by it.
         kept: the names of the attributes that `start()` and `add()` set, numbers and arrays: with
             them a run that was saved in the middle of an epoch goes on.
 
@@ -44,6 +46,7 @@ class Metric(ABC):
 
     name: str = ""
     running: bool = True
+    better: str | None = None
     kept: tuple[str, ...] = ()
 
     @abstractmethod

@@ -27,6 +27,8 @@ from .samples import (
 class Ranking(BuiltIn, Collecting):
     """A figure of the order of all samples, one class against the rest. The scores are kept."""
 
+    better = "max"
+
     def __init__(
         self, *, average: str | None = "macro", from_logits: bool = True, name: str | None = None
     ) -> None:

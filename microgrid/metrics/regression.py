@@ -25,6 +25,7 @@ class MSE(OverSamples):
     """
 
     who = "mse"
+    better = "min"
 
     def _each(self, samples: Samples) -> Array:
         return _mean_of_rows(np.square(_errors(self.who, samples)))
@@ -39,6 +40,7 @@ class MAE(OverSamples):
     """
 
     who = "mae"
+    better = "min"
 
     def _each(self, samples: Samples) -> Array:
         return _mean_of_rows(np.abs(_errors(self.who, samples)))
@@ -71,6 +73,7 @@ class MaxError(BuiltIn):
     """
 
     who = "max_error"
+    better = "min"
     kept = ("_largest",)
 
     def start(self) -> None:
@@ -106,6 +109,7 @@ class R2(BuiltIn):
     """
 
     who = "r2"
+    better = "max"
     kept = ("_count", "_weight", "_origin", "_mean", "_about_mean", "_squares")
 
     def start(self) -> None:
