@@ -151,6 +151,21 @@ def test_lessons_are_picked_up_in_order(tmp_path):
     )
 
 
+def test_recipes_are_in_the_order_of_their_first_page(tmp_path):
+    from pages import add_recipes
+
+    folder = tmp_path / "cookbook"
+    folder.mkdir()
+    for name in ("baking", "cooking"):
+        (folder / f"{name}.md").write_text("# A recipe\n")
+    links = "[2](cooking.md) [1](baking.md#oven) [2](cooking.md) [no recipe](../data.md)\n"
+    (tmp_path / "data.md").write_text("# Data\n")
+    (folder / "README.md").write_text(links)
+    add_recipes(tmp_path)
+    expected = links + "\n```{toctree}\n:hidden:\n\ncooking\nbaking\n```\n"
+    assert (folder / "README.md").read_text() == expected
+
+
 @pytest.mark.parametrize(
     ("origin", "link", "expected"),
     [

@@ -19,7 +19,7 @@ INCLUDED = {"README.md": "readme.md", "benchmarks/README.md": "benchmarks.md"}
 
 # The order in the sidebar. A pattern may match nothing yet; a page that none matches is under More.
 NAVIGATION = {
-    "Learn": ["guide", "lessons/index", "lessons/README", "cookbook*"],
+    "Learn": ["guide", "lessons/index", "lessons/README", "cookbook/README"],
     "Look up": ["reference/index", "ops", "kinks", "layers", "losses", "metrics", "callbacks"],
     "Use": [
         *["checking_gradients", "transforms", "compile", "training", "optimisers", "files"],
@@ -46,6 +46,7 @@ def stage(folder: Path) -> None:
         (folder / page).parent.mkdir(exist_ok=True)
         (folder / page).write_text(text, "utf-8")
     add_lessons(folder)
+    add_recipes(folder)
     index = folder / "index.md"
     index.write_text(index.read_text("utf-8") + contents(folder), "utf-8")
 
@@ -104,6 +105,17 @@ def add_lessons(folder: Path) -> None:
     first.write_text(shown + toctree("", lessons), "utf-8")
 
 
+def add_recipes(folder: Path) -> None:
+    """Put the recipes below the first page of the cookbook, in the order in which it names them."""
+    first = folder / "cookbook" / "README.md"
+    if first.exists():
+        text = first.read_text("utf-8")
+        targets = (match[2].partition("#")[0] for match in LINK.finditer(text))
+        recipes = [target for target in targets if (first.parent / target).is_file()]
+        names = [Path(target).stem for target in dict.fromkeys(recipes) if "/" not in target]
+        first.write_text(text + toctree("", names), "utf-8")
+
+
 def listed(folder: Path, lessons: list[str]) -> str:
     """Return a page that lists lessons by their titles."""
     titles = {name: title_of(folder / f"{name}.md") for name in lessons}
@@ -119,7 +131,7 @@ def title_of(page: Path) -> str:
 
 def contents(folder: Path) -> str:
     """Return the sidebar as directives: every page is in it once."""
-    within = ("lessons/", "reference/")  # their first pages list the others
+    within = ("lessons/", "cookbook/", "reference/")  # their first pages list the others
     names = [path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.md")]
     first = ("/index", "/README")
     waiting = {name for name in names if name.endswith(first) or not name.startswith(within)}
