@@ -249,6 +249,44 @@ def test_gradients_set_by_hand_inside_are_those_of_eager_code(step: Any) -> None
     assert compiled.traces <= 3  # not in every call
 
 
+@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+def test_a_compiled_step_alone_keeps_constraints_and_the_gradients_that_it_found(kind: str) -> None:
+    def trained_by(compiled: bool) -> Any:
+        p = nn.Parameter([1.0, -2.0])
+        p.constraint = nn.constraints.NonNegative()
+        optimizer = getattr(mg.optim, kind)([p], lr=0.5)
+        step = mg.compile(optimizer.step) if compiled else optimizer.step
+        for gradient in ([-1.0, -8.0], [4.0, 1.0], None, [-1.0, -8.0]):
+            p.grad = before = None if gradient is None else np.array(gradient, p.dtype)
+            step()
+            assert p.grad is before
+            yield p.tolist(), None if gradient is None else p.grad.tolist()
+
+    assert list(trained_by(True)) == list(trained_by(False))
+
+
+def test_a_frozen_parameter_with_a_gradient_keeps_its_constraint_in_a_compiled_step() -> None:
+    def trained_by(compiled: bool) -> Any:
+        model = nn.Dense(2, 1, rng=0, weight_constraint=nn.constraints.NonNegative())
+        optimizer = mg.optim.SGD(model.parameters(), lr=0.5)
+
+        def step(x: Any) -> Any:
+            loss = mg.mean(model(x) ** 2)
+            loss.backward()  # it adds to what there is
+            optimizer.step()
+            return loss
+
+        do = mg.compile(step) if compiled else step
+        for i in range(6):
+            if i == 3:
+                model.weight.requires_grad = False
+            loss = do(X[:, :2])
+            state = (model.weight.tolist(), model.weight.grad.tolist(), model.bias.grad.tolist())
+            yield (loss.tolist(), *state)
+
+    assert list(trained_by(True)) == list(trained_by(False))
+
+
 def test_a_held_array_that_the_step_writes_to_elsewhere_is_read_anew() -> None:
     def build(w: World) -> Any:
         w.p = mg.tensor(X.copy())

@@ -198,7 +198,9 @@ class Emitter:
         ]
 
     def _entry_gradients(self) -> list[Value]:
-        found: dict[Value, None] = {}
+        """Return the gradients from before that lines read, or that the step found and left."""
+        kept = self.plan.program.gradients.values()
+        found = {x: None for x in kept if x is not None and x.kind == "gradient"}
         for line in self.plan.program.lines:
             found.update({x: None for x in line.reads() if x.kind == "gradient"})
         return list(found)
@@ -341,7 +343,11 @@ class Emitter:
     # --- what is left behind ---------------------------------------------------------------------
 
     def _leave_gradients(self) -> None:
-        for leaf, value in self.plan.program.gradients.items():
+        program = self.plan.program
+        forgotten = {line.leaf for line in program.lines if isinstance(line, Forget)}
+        for leaf, value in program.gradients.items():
+            if value is not None and value.kind == "gradient" and leaf not in forgotten:
+                continue  # only asked for, as by a constraint: it is there as it was
             given = "None" if value is None else self._gradient(leaf, value)
             self.source.lines.append(f"    {self.source.name(leaf, 'p')}.grad = {given}")
 
