@@ -1,7 +1,9 @@
 """Callbacks: when each hook is called, with what, and what those of microgrid do."""
 
 import csv
+import io
 import re
+import signal
 
 import numpy as np
 import pytest
@@ -161,7 +163,9 @@ def stopped_after(values, **options):
         ([3, 4, 5, 5, 6], {"mode": "max"}, 4),
         ([0.3, 0.4, 0.5, 0.5, 0.6], {"monitor": "val_accuracy"}, 4),
         ([5, 5, 5, 1, 1], {"start_from_epoch": 3}, 5),
-        ([5, 4, 3, 2], {"baseline": 1, "patience": 2}, 2),
+        ([5, 4, 3, 2, 2.5, 2.6], {"baseline": 1, "patience": 2}, 5),  # Keras: a best never stops
+        ([2, 1.5, 0.5, 0.6, 0.7], {"baseline": 1, "patience": 1}, 4),
+        ([np.nan, 2, 1, 1], {"patience": 1}, 4),
         ([5, np.nan, np.nan, 1], {"patience": 2}, 3),
         ([3, 2, 1], {}, 3),
     ],
@@ -287,7 +291,7 @@ def test_schedules_that_would_change_nothing_are_refused():
         LearningRateScheduler(0.1)
     with pytest.raises(ValueError, match="LearningRateScheduler: every='step' was given"):
         LearningRateScheduler(lambda epoch, rate: rate, every="step")
-    with pytest.raises(ValueError, match="LearningRateScheduler: the function returned type None"):
+    with pytest.raises(ValueError, match="LearningRateScheduler: the function returned None;"):
         train(LearningRateScheduler(lambda epoch, rate: None))
 
 
@@ -347,7 +351,7 @@ def test_weights_alone_are_those_that_load_reads(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"save_freq": 0}, 'ModelCheckpoint: save_freq=0 was given; it must be "epoch" or a '),
+        ({"save_freq": 0}, "ModelCheckpoint: save_freq=0 was given; it must be at least 1."),
         ({"save_freq": 3, "save_best_only": True}, "ModelCheckpoint: save_best_only and save_freq"),
     ],
 )
@@ -380,3 +384,164 @@ def test_a_loss_that_is_not_finite_ends_the_training(compiled):
 def test_without_the_callback_it_is_an_error():
     with pytest.raises(mg.errors.NonFiniteError):
         train(lr=1e30, epochs=9)
+
+
+# --- found by readers ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hook", ["on_train_batch_begin", "on_train_batch_end"])
+def test_stop_training_ends_it_after_the_batch(hook):
+    seen = []
+    stop = LambdaCallback(**{hook: lambda n, logs: setattr(model, "stop_training", True)})
+
+    class Counted(Callback):
+        def conclude(self, epoch, logs=None):
+            seen.append(epoch)
+
+    model = mg.nn.MLP([3, 1], rng=0)
+    heard = [stop, LambdaCallback(on_train_batch_begin=lambda n, logs: seen.append(n))]
+    train(heard, model=model)
+    assert seen == [0]
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_ctrl_c_waits_until_a_step_has_been_told(compiled):
+    told, model = [], mg.nn.MLP([3, 1], rng=0)
+    before = model.state_dict()["0.weight"].copy()
+
+    def begin(batch, logs):
+        told.append(("begin", batch))
+        signal.raise_signal(signal.SIGINT)
+
+    hear = LambdaCallback(
+        on_train_batch_begin=begin, on_train_batch_end=lambda n, logs: told.append(("end", n))
+    )
+    run = train(hear, model=model, compile=compiled)
+    assert run.interrupted
+    assert told == [("begin", 0), ("end", 0)]
+    assert hear.training.position.batch == 1
+    assert not np.array_equal(before, model.state_dict()["0.weight"])
+
+
+def test_two_checkpoints_know_of_each_others_best(tmp_path):
+    def run(epochs):
+        last = ModelCheckpoint(tmp_path / "last")
+        best = ModelCheckpoint(tmp_path / "best", save_best_only=True)
+        train([last, best, Results([5, 3, 4])], epochs=epochs, resume=tmp_path / "last")
+
+    run(2)
+    saved = (tmp_path / "best").read_bytes()
+    run(3)
+    assert (tmp_path / "best").read_bytes() == saved
+
+
+def test_a_csv_file_of_a_run_that_goes_on_has_each_epoch_once(tmp_path):
+    path, run = tmp_path / "log.csv", tmp_path / "run"
+    for epochs in (2, 4):
+        train([CSVLogger(path), ModelCheckpoint(run)], epochs=epochs, resume=run)
+        path.write_text(path.read_text() + f"{epochs},0.5\n")  # an epoch that was not saved
+    rows = path.read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["epoch", "0", "1", "2", "3", "4"]
+    assert rows[3] != "2,0.5"
+
+
+def test_a_path_with_fields_cannot_be_gone_on_from(tmp_path):
+    path = str(tmp_path / "{epoch}")
+    with pytest.raises(ValueError, match="it needs the name of one file, without fields. Let a"):
+        train(ModelCheckpoint(path), resume=path)
+
+
+def test_a_missing_folder_is_told_before_training(tmp_path):
+    seen = []
+    note = LambdaCallback(on_epoch_begin=lambda *_: seen.append(1))
+    with pytest.raises(FileNotFoundError, match="ModelCheckpoint: the path .* there is no folder"):
+        train([ModelCheckpoint(tmp_path / "none" / "run"), note])
+    assert not seen
+
+
+@pytest.mark.parametrize("name", ["brier", "my_score", "val_iou"])
+def test_a_name_that_tells_no_direction_needs_a_mode(name):
+    with pytest.raises(ValueError, match=f"monitor='{name}' was given, a name that does not tell"):
+        train([Results([1, 2, 3], name), EarlyStopping(name)])
+    assert stopped_after([1, 2, 3], monitor=name, mode="min")[0] == 2
+
+
+def test_results_are_numbers_and_lists_are_of_one_length(tmp_path):
+    late = LambdaCallback(
+        on_epoch_end=lambda e, logs: logs.update({"x": np.float64(e)} if e else {})
+    )
+    run = train([late, ModelCheckpoint(tmp_path / "run")])
+    assert [type(value) for value in run.history["x"]] == [float] * 3
+    np.testing.assert_array_equal(run.history["x"], [np.nan, 1, 2])
+    with pytest.raises(
+        TypeError, match="fit: the result 'x' of type str was added to the logs; it"
+    ):
+        train(LambdaCallback(on_epoch_end=lambda e, logs: logs.update(x="high")))
+
+
+def test_states_of_callbacks_come_back_whatever_their_names(tmp_path):
+    state = {"array": np.arange(3), "a.b": np.ones(1), "a": {"b": np.zeros(2)}}
+
+    class Keeper(Callback):
+        loaded = None
+
+        def state_dict(self):
+            return state
+
+        def load_state_dict(self, state):
+            self.loaded = state
+
+    path, keeper = tmp_path / "run", Keeper()
+    train([Keeper(), ModelCheckpoint(path)], epochs=1)
+    train([keeper, ModelCheckpoint(path)], epochs=2, resume=path)
+    assert np.array_equal(keeper.loaded["array"], state["array"])
+    assert np.array_equal(keeper.loaded["a.b"], state["a.b"])
+    assert np.array_equal(keeper.loaded["a"]["b"], state["a"]["b"])
+
+
+def test_the_reason_of_an_early_end_is_saved(tmp_path):
+    path = tmp_path / "run"
+    for _ in range(2):
+        run = train([EarlyStopping("loss", min_delta=99), ModelCheckpoint(path)], resume=path)
+        assert run.reason == "EarlyStopping: loss has not improved since epoch 1."
+
+
+def test_a_closed_stdout_is_silence(monkeypatch):
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr("sys.stdout", closed)
+    model = mg.nn.MLP([3, 1], rng=0)
+    mg.fit(model, X, Y, loss="mse", optimizer="sgd", epochs=2)
+
+
+def test_a_warning_names_the_line_that_called_fit():
+    def loss(p, y):
+        return (p * float(p.data.sum()) - y).square().mean() if p.sum() else p.sum()
+
+    model = mg.nn.MLP([3, 1], rng=0)
+    with pytest.warns(UserWarning, match="runs uncompiled") as caught:
+        mg.fit(model, X, Y, loss=loss, optimizer="sgd", verbose=0)
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("schedule", [lambda epoch, rate: -1.0, lambda epoch, rate: float("nan")])
+def test_a_function_that_returns_no_rate_is_refused(schedule):
+    with pytest.raises(ValueError, match="it must return the learning rate, a number of at least"):
+        train(LearningRateScheduler(schedule))
+
+
+def test_metrics_of_several_predictions_are_refused():
+    class Both(mg.nn.Module):
+        def __init__(self):
+            self.layer = mg.nn.Dense(3, 1, rng=0)
+
+        def forward(self, x):
+            y = self.layer(x)
+            return y, y
+
+    model = Both()
+    optimizer = mg.optim.SGD(model.parameters(), lr=0.01)
+    options = {"loss": lambda p, y: mg.mse_loss(p[0], y), "optimizer": optimizer, "verbose": 0}
+    mg.fit(model, X, Y, **options)
+    with pytest.raises(TypeError, match="fit: the model returned type tuple, and metrics need one"):
+        mg.fit(model, X, Y, metrics="mae", compile=False, **options)

@@ -153,7 +153,7 @@ def test_a_loss_of_ones_own_takes_weights_if_it_knows_reduction():
         (
             {"class_weight": {"a": 1}},
             TypeError,
-            "fit: class_weight has the class 'a'; it needs the",
+            "fit: class_weight has 'a': 1; it needs the numbers",
         ),
         ({"class_weight": {0: -1}}, ValueError, "fit: class_weight has numbers that are negative"),
     ],
@@ -314,3 +314,53 @@ def test_what_cannot_be_iterated_over_is_refused(x, options, error, message):
 def test_steps_per_epoch_needs_batches():
     with pytest.raises(ValueError, match="fit: steps_per_epoch was given with arrays, of which an"):
         train(steps_per_epoch=3)
+
+
+# --- found by readers ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weight", [{0: 1.0, 1: 10.0}, "balanced"])
+def test_class_weights_know_nothing_of_what_is_held_out(weight):
+    split = train(class_weight=weight, validation_split=0.2)
+    apart = train(X[:40], Y[:40], class_weight=weight, validation_data=(X[40:], Y[40:]))
+    same(split, apart)
+
+
+def test_a_list_of_pairs_is_batches_to_validate_on_too():
+    listed, _ = train(validation_data=list(batches(25)))
+    arrays, _ = train(validation_data=(X, Y), batch_size=32)
+    np.testing.assert_allclose(listed.history["val_loss"], arrays.history["val_loss"], rtol=1e-6)
+
+
+def test_predict_takes_what_fit_takes_and_leaves_targets_aside():
+    model = mg.nn.MLP((4, 3), rng=0)
+    expected = mg.predict(model, X, 32)
+    assert np.array_equal(mg.predict(model, batches), expected)
+    assert np.array_equal(mg.predict(model, (list(batch) for batch in batches())), expected)
+    with pytest.raises(ValueError, match="predict: x yielded no batches; it needs at least one."):
+        mg.predict(model, iter([]))
+
+
+def test_a_batch_of_weights_0_teaches_nothing():
+    def some():
+        yield X[:8], Y[:8], np.ones(8)
+        yield X[8:16], Y[8:16], np.zeros(8)
+
+    run, _ = train(some, None, epochs=1)
+    alone, _ = train(X[:8], Y[:8], epochs=1, shuffle=False)
+    np.testing.assert_allclose(run.history["loss"][0], alone.history["loss"][0] / 2, rtol=1e-6)
+
+
+def test_an_endless_iterator_goes_on_where_a_run_stood(tmp_path):
+    def endless():
+        rng = np.random.default_rng(1)
+        while True:
+            rows = rng.integers(0, 50, 16)
+            yield X[rows], Y[rows]
+
+    def run(path, epochs):
+        return train(endless(), None, steps_per_epoch=3, epochs=epochs, resume=path,
+                     callbacks=mg.callbacks.ModelCheckpoint(path))  # fmt: skip
+
+    run(tmp_path / "run", 2)
+    same(run(tmp_path / "run", 4), run(tmp_path / "whole", 4))

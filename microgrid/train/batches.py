@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +15,8 @@ import numpy as np
 from ..arrays import Array, as_array
 from ..data.split import rows_in
 from ..data.tables import as_numbers
-from ..errors import ShapeError
+from ..errors import DtypeError, ShapeError
+from ..finite import is_finite
 from .weights import ClassWeight, as_weights
 
 GATHERED = 1 << 18  # bytes
@@ -103,6 +105,7 @@ class Stream:
         dtype: what floats are cast to.
         class_weight: what the samples of a class weigh.
         per_epoch: how many batches are an epoch, or None for all that come.
+        passed: how many batches of one that goes on and on an earlier run has used.
     """
 
     who: str
@@ -110,6 +113,7 @@ class Stream:
     dtype: np.dtype[Any]
     class_weight: ClassWeight = None
     per_epoch: int | None = None
+    passed: int = 0
     _going: Iterator[Any] | None = None
 
     def steps(self, size: int) -> int | None:
@@ -145,7 +149,7 @@ class Stream:
         if self.per_epoch is None:
             return self._begin()
         if self._going is None:
-            self._going = self._begin()
+            self._going = itertools.islice(self._begin(), self.passed, None)
         return self._going
 
     def _begin(self) -> Iterator[Any]:
@@ -159,7 +163,9 @@ class Stream:
             )
         samples = as_samples(self.who, batch[0], batch[1], self.dtype)
         given = batch[2] if len(batch) == 3 else None
-        weight = as_weights(self.who, given, self.class_weight, samples.y, self.dtype)
+        weight = as_weights(
+            self.who, given, self.class_weight, samples.y, self.dtype, some_weigh=False
+        )
         return (samples.x, samples.y) if weight is None else (samples.x, samples.y, weight)
 
 
@@ -175,6 +181,7 @@ def as_stream(
     who: str,
     x: Any,
     dtype: np.dtype[Any],
+    name: str = "x",
     *,
     class_weight: ClassWeight = None,
     steps: int | None = None,
@@ -203,8 +210,9 @@ def as_stream(
         )
     if not callable(x) and iter(x) is x and steps is None and again:
         raise ValueError(
-            f"{who}: x is an iterator, which ends after one epoch, and is needed for several. "
-            "Pass the function that makes it, or steps_per_epoch if it never ends."
+            f"{who}: {name} is an iterator, which ends after one epoch, and is needed for several. "
+            "Pass the function that makes it"
+            + (", or steps_per_epoch if it never ends." if name == "x" else ".")
         )
     return Stream(who, x, dtype, class_weight, steps)
 
@@ -295,19 +303,12 @@ def as_count(who: str, name: str, value: Any, least: int) -> int:
     return count
 
 
-def is_finite(array: Array) -> bool:
-    """Return whether all numbers are finite."""
-    if array.dtype.kind not in "f":
-        return True
-    with np.errstate(all="ignore"):
-        # One pass without a temporary array. It may overflow where all are finite: then look again.
-        if array.flags.c_contiguous and math.isfinite(np.vdot(array, array)):
-            return True
-        return bool(np.isfinite(array).all())
-
-
 def _is_stored(array: Any) -> bool:
-    return isinstance(array, np.memmap)
+    if not isinstance(array, np.memmap):
+        return False
+    if array.dtype.kind not in "biuf":
+        raise DtypeError(f"fit: a file of dtype {array.dtype} was given; it needs real numbers.")
+    return True
 
 
 def _checked(who: str, name: str, array: Array, dtype: np.dtype[Any] | None) -> Array:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import NonFiniteError
 from ..nn import Module
-from ..optim import Optimizer
+from ..optim import Optimizer, ReduceLROnPlateau
 
 if TYPE_CHECKING:
     from .loop import Training
@@ -77,6 +78,9 @@ class Callback:
     def on_test_end(self, logs: Logs | None = None) -> None:
         """Hear the results of the validation."""
 
+    def conclude(self, epoch: int | None, logs: Logs | None = None) -> None:
+        """Hear that all callbacks have heard of a batch, or of the end of this epoch."""
+
     def on_nonfinite(self, error: NonFiniteError) -> bool:
         """Return whether a loss that is nan or infinite ends the training without the error."""
         return False
@@ -97,7 +101,7 @@ class Callbacks:
 
     def __init__(self, who: str, callbacks: Callback | Iterable[Callback] | None) -> None:
         self.all = sorted(_listed(who, callbacks), key=lambda callback: callback.is_last)
-        self._methods = {hook: self._overridden(hook) for hook in HOOKS}
+        self._methods = {hook: self._overridden(hook) for hook in (*HOOKS, "conclude")}
 
     def _overridden(self, hook: str) -> list[Callable[..., Any]]:
         empty = getattr(Callback, hook)
@@ -186,6 +190,9 @@ class TerminateOnNaN(Callback):
     The History has what came before; its `reason` says what happened.
     """
 
+    def conclude(self, epoch: int | None, logs: Logs | None = None) -> None:
+        """Hear that all callbacks have heard of a batch, or of the end of this epoch."""
+
     def on_nonfinite(self, error: NonFiniteError) -> bool:
         """Accept it."""
         return True
@@ -245,25 +252,28 @@ class LearningRateScheduler(Callback):
             return
         for group in self.optimizer.param_groups:
             rate = self.schedule(epoch, float(group["lr"]))
-            if not isinstance(rate, (int, float)) and not hasattr(rate, "__float__"):
+            if not hasattr(rate, "__float__") or not 0 <= float(rate) < math.inf:
                 raise ValueError(
-                    f"LearningRateScheduler: the function returned type {type(rate).__name__}; "
-                    "it must return the learning rate, a number."
+                    f"LearningRateScheduler: the function returned {rate!r}; it must return the "
+                    "learning rate, a number of at least 0."
                 )
             group["lr"] = float(rate)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Let the schedule make its step, if it makes one a batch."""
         if self._steps and self.every == "batch":
-            self.schedule.step()
+            self._step(logs)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Let the schedule make its step, if it makes one an epoch."""
         if self._steps and self.every == "epoch":
-            if type(self.schedule).__name__ == "ReduceLROnPlateau":
-                self.schedule.step(monitored("LearningRateScheduler", logs, self.monitor))
-            else:
-                self.schedule.step()
+            self._step(logs)
+
+    def _step(self, logs: Logs | None) -> None:
+        if isinstance(self.schedule, ReduceLROnPlateau):
+            self.schedule.step(monitored("LearningRateScheduler", logs, self.monitor))
+        else:
+            self.schedule.step()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the schedule's own."""

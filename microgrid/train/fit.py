@@ -124,6 +124,8 @@ def fit(
     first = as_count("fit", "initial_epoch", initial_epoch, 0)
     source = _source(x, y, dtype, sample_weight, class_weight, steps_per_epoch, last - first > 1)
     source, validation = _validation(source, dtype, validation_data, validation_split)
+    if isinstance(source, Samples):  # what is held out is no part of the balance
+        source = _weighted(source, source.weight, class_weight)
     told, steps = Callbacks("fit", callbacks), source.steps(size)
     training = Training(
         model,
@@ -208,7 +210,7 @@ def predict(
     Args:
         model: a Module.
         x: float[n, ...], cast to the dtype of the parameters. A np.memmap is read batch by batch.
-            Or an iterator, or a function that returns one, of batches of x.
+            Or what yields batches of x, or batches as of `fit`; but a list is an array.
         batch_size: samples at a time; it only decides how much memory is needed.
         compile: whether to compile the model if there are many batches.
 
@@ -225,18 +227,27 @@ def predict(
     batches, count = _inputs(x, dtype, size)
     with mode(model, training=False), np.errstate(all="ignore"):
         run = predictor("predict", model, count, compile)
-        return np.concatenate([_rows(run(batch), len(batch)) for batch in batches])
+        results = [_rows(run(batch), len(batch)) for batch in batches]
+    if not results:
+        raise ValueError("predict: x yielded no batches; it needs at least one.")
+    return np.concatenate(results)
 
 
 def _inputs(x: Any, dtype: np.dtype[Any], size: int) -> tuple[Iterator[Array], int | None]:
     """Return the batches of x, and how many there are if that is known."""
-    if callable(x) or isinstance(x, Iterator):
+    if is_stream(x) and not isinstance(x, (list, tuple)):
         source = x() if callable(x) else x
-        return (as_inputs("predict", batch, dtype) for batch in source), None
+        return (as_inputs("predict", _without_targets(batch), dtype) for batch in source), None
     inputs = as_inputs("predict", x, dtype)
     starts = range(0, max(len(inputs), 1), size)  # one empty batch tells the shape for none
     parts = (inputs[start : start + size] for start in starts)
     return (np.asarray(part, dtype) for part in parts), len(starts)
+
+
+def _without_targets(batch: Any) -> Any:
+    """Return x, of a batch that may be (x, y) or (x, y, sample_weight)."""
+    several = isinstance(batch, (tuple, list)) and len(batch) in (2, 3)
+    return batch[0] if several and all(hasattr(part, "__array__") for part in batch) else batch
 
 
 def _source(
@@ -265,7 +276,7 @@ def _source(
         raise ValueError(
             "fit: steps_per_epoch was given with arrays, of which an epoch uses all. Leave it out."
         )
-    return _weighted(as_samples("fit", x, y, dtype), sample_weight, class_weight)
+    return _weighted(as_samples("fit", x, y, dtype), sample_weight)
 
 
 def _weighted(samples: Samples, sample_weight: Any, class_weight: ClassWeight = None) -> Samples:
@@ -309,12 +320,16 @@ def _validation(
         return held_out("fit", source, validation_split)
     if validation_data is None:
         return source, None
-    if isinstance(validation_data, (tuple, list)) and len(validation_data) in (2, 3):
+    batches = isinstance(validation_data, list) and all(
+        isinstance(b, tuple) for b in validation_data
+    )
+    pair = isinstance(validation_data, (tuple, list)) and len(validation_data) in (2, 3)
+    if pair and not batches:
         x, y, *weight = validation_data
         names = "validation x and validation y"
         return source, _given("fit", x, y, dtype, weight[0] if weight else None, names)
-    if is_stream(validation_data) and not isinstance(validation_data, (tuple, list)):
-        return source, as_stream("fit", validation_data, dtype, again=True)
+    if batches or (is_stream(validation_data) and not isinstance(validation_data, (tuple, list))):
+        return source, as_stream("fit", validation_data, dtype, "validation_data", again=True)
     raise ValueError(
         "fit: validation_data was given; it must be a pair (x, y), a triple (x, y, sample_weight), "
         "or what yields such batches anew each time."
@@ -326,7 +341,13 @@ def _is_there(path: str | os.PathLike[str], callbacks: Callbacks) -> bool:
 
     Raises:
         FileNotFoundError: there is none, and none will be.
+        ValueError: the path has fields.
     """
+    if "{" in os.fspath(path):
+        raise ValueError(
+            f"fit: resume={os.fspath(path)!r} was given; it needs the name of one file, without "
+            "fields. Let a ModelCheckpoint write to a path without them."
+        )
     if os.path.exists(path):
         return True
     written = [os.fspath(c.path) for c in callbacks.all if isinstance(c, ModelCheckpoint)]

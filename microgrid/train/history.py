@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -28,10 +29,12 @@ class History:
     reason: str = ""
 
     def add(self, epoch: int, results: Mapping[str, float]) -> None:
-        """Append the results of an epoch."""
+        """Append the results of an epoch; what is missing, now or before, is nan."""
+        before = len(self.epoch)
         self.epoch.append(epoch)
-        for name, value in results.items():
-            self.history.setdefault(name, []).append(value)
+        for name in {**self.history, **results}:
+            course = self.history.setdefault(name, [math.nan] * before)
+            course.append(float(results.get(name, math.nan)))
 
     def last(self) -> dict[str, float]:
         """Return the results of the last finished epoch."""

@@ -77,7 +77,6 @@ class Training:
             loss,
             optimizer,
             _parameters(model, optimizer),
-            self.interruption,
             bool(plan.metrics),
             plan.compiled,
         )
@@ -122,6 +121,7 @@ class Training:
             self.step.forget_gradients()
             history.programs = self.step.programs
         self.callbacks.tell("on_train_end", history.last())
+        self.step.close()  # what a compiled step holds on to waits for Python's collector otherwise
         return history
 
     def _stopped(self) -> bool:
@@ -146,6 +146,9 @@ class Training:
             results |= measured
         self._results = results
         self.callbacks.tell("on_epoch_end", epoch, results)
+        for name, value in results.items():
+            results[name] = _number(name, value)
+        self.callbacks.tell("conclude", epoch, results)
         self._results = None
         self.interruption.hold()  # so that all lists have a value for each epoch
         self.history.add(epoch, results)
@@ -159,25 +162,33 @@ class Training:
         return self.plan.rng.permutation(count) if self.plan.shuffle and count else None
 
     def _batches(self) -> dict[str, float]:
-        position, heard = self.position, self.callbacks
-        begin, end = heard.listen("on_train_batch_begin"), heard.listen("on_train_batch_end")
-        tally, progress, step = self.tally, self._progress, self.step
+        position, progress, tally = self.position, self._progress, self.tally
         batches = self.plan.source.batches(self.plan.batch_size, position.order, position.batch)
         for batch in batches:
-            if begin:
-                heard.tell("on_train_batch_begin", position.batch, {})
+            self.interruption.hold()  # a step, and who hears of it, is done wholly or not at all
             try:
-                value, prediction = step(*batch)
-            except NotFiniteLoss as error:
-                raise self._not_finite(error) from None
-            tally.add(value, prediction, batch[1])
-            position.batch += 1
+                self._batch(batch)
+            finally:
+                self.interruption.release()
             progress.after_batch(position.batch, tally.so_far)
-            if end:
-                heard.tell("on_train_batch_end", position.batch - 1, tally.so_far())
-                if self._stopped():
-                    break
+            if self._stopped():
+                break
         return tally.results()
+
+    def _batch(self, batch: Batch) -> None:
+        position, heard = self.position, self.callbacks
+        if heard.listen("on_train_batch_begin"):
+            heard.tell("on_train_batch_begin", position.batch, {})
+        try:
+            value, prediction = self.step(*batch)
+        except NotFiniteLoss as error:
+            raise self._not_finite(error) from None
+        self.tally.add(value, prediction, batch[1])
+        position.batch += 1
+        if heard.listen("on_train_batch_end"):
+            logs = self.tally.so_far()
+            heard.tell("on_train_batch_end", position.batch - 1, logs)
+            heard.tell("conclude", None, logs)
 
     def _validated(self, source: Source, epoch: int) -> dict[str, float]:
         measured = measure(
@@ -205,6 +216,21 @@ class Training:
         parameter = unsound_parameter(self.model.named_parameters())
         if parameter:
             raise NonFiniteError(f"fit: the last step left {parameter} with nan or inf. {ADVICE}")
+
+
+def _number(name: str, value: Any) -> float:
+    """Return what a callback may have added to the results as a number.
+
+    Raises:
+        TypeError: it is none.
+    """
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"fit: the result {name!r} of type {type(value).__name__} was added to the logs; it "
+            "needs a number. Keep other things in the callback."
+        ) from None
 
 
 def _parameters(model: Module, optimizer: Optimizer) -> Iterable[Any]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from .. import metrics as known
+from ..metrics import Metric as Metric
+from ..metrics.metric import copied
 
-Metric: TypeAlias = Callable[[Any, Any], Any]
+# A name, an object, or a function of (prediction, target).
+Given: TypeAlias = str | Metric | Callable[[Any, Any], Any]
+Metrics: TypeAlias = Given | Iterable[Given] | Mapping[str, Given] | None
 
-METRICS: dict[str, Callable[[], known.Metric]] = {
+METRICS: dict[str, Callable[[], Metric]] = {
     "accuracy": known.Accuracy,
     "balanced_accuracy": known.BalancedAccuracy,
     "precision": known.Precision,
@@ -30,10 +34,11 @@ METRICS: dict[str, Callable[[], known.Metric]] = {
 FUNCTIONS = {getattr(known, name): make for name, make in METRICS.items()}
 
 
-def named_metrics(
-    who: str, metrics: str | Metric | Sequence[str | Metric] | None
-) -> dict[str, known.Metric]:
+def named_metrics(who: str, metrics: Metrics) -> dict[str, Metric]:
     """Return the metrics, given by name or as functions or objects, by name.
+
+    Objects are copied: one that is given twice, as to an `evaluate` in the middle of a `fit`, is
+    not to be started anew by the other. A dict has the names under which metrics are reported.
 
     A function of (prediction, target) that is not of `mg.metrics` is called once an epoch, with all
     its predictions and targets: most figures are no means over batches.
@@ -47,12 +52,10 @@ def named_metrics(
     if not (isinstance(metrics, (str, Iterable)) or callable(metrics)):
         raise TypeError(
             f"{who}: metrics of type {type(metrics).__name__} were given; it needs a name, a "
-            "function, a list of them, or None."
+            "function, a list of them, a dict of them by name, or None."
         )
-    given = [metrics] if isinstance(metrics, str) or callable(metrics) else list(metrics)
-    found: dict[str, known.Metric] = {}
-    for item in given:
-        metric = _as_metric(who, item)
+    found: dict[str, Metric] = {}
+    for metric in _listed(who, metrics):
         name = metric.name or type(metric).__name__
         if name in found or name == "loss":
             raise ValueError(f"{who}: the name {name!r} stands for two results. Rename a metric.")
@@ -60,12 +63,30 @@ def named_metrics(
     return found
 
 
-def _as_metric(who: str, given: Any) -> known.Metric:
-    if isinstance(given, known.Metric):
-        return given
+def _listed(who: str, metrics: Any) -> Iterator[Metric]:
+    if isinstance(metrics, str) or callable(metrics):
+        yield _as_metric(who, metrics)
+    elif not isinstance(metrics, Mapping):
+        yield from (_as_metric(who, item) for item in metrics)
+    else:
+        for name, item in metrics.items():
+            if not isinstance(name, str) or not name:
+                raise TypeError(
+                    f"{who}: a metric was given under {name!r}; it needs a name. Write "
+                    '{"name": metric}.'
+                )
+            metric = _as_metric(who, item)
+            metric.name = name
+            yield metric
+
+
+def _as_metric(who: str, given: Any) -> Metric:
+    """Return a metric that nobody else has."""
+    if isinstance(given, Metric):
+        return copied(given)
     if isinstance(given, str):
         return _by_name(who, given)
-    if isinstance(given, type) and issubclass(given, known.Metric):
+    if isinstance(given, type) and issubclass(given, Metric):
         raise TypeError(
             f"{who}: the class {given.__name__} was given as a metric; it needs an object. "
             f"Write {given.__name__}()."
@@ -79,7 +100,7 @@ def _as_metric(who: str, given: Any) -> known.Metric:
     return known.Collected(given) if make is None else make()
 
 
-def _by_name(who: str, name: str) -> known.Metric:
+def _by_name(who: str, name: str) -> Metric:
     if name in METRICS:
         return METRICS[name]()
     top = re.fullmatch(r"top_([1-9]\d{0,8})_accuracy", name)

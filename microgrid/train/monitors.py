@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from ..arrays import Array
-from ..files import save
+from ..files import as_path, save
+from ..metrics import direction
+from .batches import as_count
 from .callbacks import Callback, Logs, monitored
-
-# Results of which more is better; of all others less is.
-GROWING = (
-    "accuracy", "precision", "recall", "f1", "auc", "r2", "top_", "average_precision", "score",
-)  # fmt: skip
 
 
 class Best:
@@ -27,30 +24,53 @@ class Best:
         monitor: the name of the result.
         mode: "min", "max" or "auto", which goes by the name.
         min_delta: an improvement by less does not count.
-        baseline: what has to be improved on, or None.
 
     Raises:
-        ValueError: `mode` is something else, or `min_delta` is negative.
+        ValueError: `mode` is something else, or does not follow from the name; or `min_delta` is
+            negative.
+        TypeError: `monitor` is no text.
     """
 
-    def __init__(
-        self, who: str, monitor: str, mode: str, min_delta: float = 0, baseline: float | None = None
-    ) -> None:
+    who: str
+    monitor: str
+    mode: str
+    min_delta: float
+    value: float | None
+
+    def __init__(self, who: str, monitor: str, mode: str, min_delta: float = 0.0) -> None:
+        if not isinstance(monitor, str):
+            raise TypeError(f"{who}: monitor={monitor!r} was given; it needs the name of a result.")
         if mode not in ("min", "max", "auto"):
             raise ValueError(f'{who}: mode={mode!r} was given; it must be "min", "max" or "auto".')
-        if not min_delta >= 0:
+        if not isinstance(min_delta, Real) or not min_delta >= 0:
             raise ValueError(f"{who}: min_delta={min_delta!r} was given; it must be at least 0.")
-        grows = any(part in monitor for part in GROWING) if mode == "auto" else mode == "max"
-        self.who, self.monitor, self.min_delta, self.sign = who, monitor, min_delta, 1 - 2 * grows
-        self.value = self.sign * math.inf if baseline is None else float(baseline)
+        self.who, self.monitor, self.mode = who, monitor, mode
+        self.min_delta = float(min_delta)
+        self.value = None
 
     def improved(self, logs: Logs | None) -> bool:
         """Return whether the result is better than ever, and remember it; nan never is."""
-        value = monitored(self.who, logs, self.monitor)
-        better = self.sign * value < self.sign * self.value - self.min_delta
+        value = float(monitored(self.who, logs, self.monitor))
+        better = value == value if self.value is None else self.beats(value, self.value)
         if better:
-            self.value = float(value)
+            self.value = value
         return better
+
+    def beats(self, value: float, other: float) -> bool:
+        """Return whether a result is better than another, and by enough."""
+        sign = 1 if self._direction() == "min" else -1
+        return sign * value < sign * other - self.min_delta
+
+    def _direction(self) -> str:
+        if self.mode != "auto":
+            return self.mode
+        found = direction(self.monitor.removeprefix("val_"))
+        if found is None:
+            raise ValueError(
+                f"{self.who}: monitor={self.monitor!r} was given, a name that does not tell "
+                'whether more is better. Pass mode="min" or mode="max".'
+            )
+        return found
 
 
 class EarlyStopping(Callback):
@@ -61,7 +81,8 @@ class EarlyStopping(Callback):
         min_delta: an improvement by less does not count.
         patience: how many epochs without improvement are put up with.
         mode: "min", "max" or "auto": whether less or more is better; "auto" goes by the name.
-        baseline: what has to be improved on, or None.
+        baseline: what has to be improved on, or None: only a best result that is better than it
+            lets the waiting begin anew.
         restore_best_weights: whether the model is brought back to its best epoch at the end.
         start_from_epoch: epochs before it are not looked at.
 
@@ -92,13 +113,14 @@ class EarlyStopping(Callback):
         restore_best_weights: bool = False,
         start_from_epoch: int = 0,
     ) -> None:
-        if patience < 0:
-            raise ValueError(
-                f"EarlyStopping: patience={patience!r} was given; it must be at least 0."
+        if baseline is not None and not isinstance(baseline, Real):
+            raise TypeError(
+                f"EarlyStopping: baseline={baseline!r} was given; it must be a number or None."
             )
-        self.monitor, self.patience, self.restore = monitor, patience, restore_best_weights
-        self.start_from_epoch = start_from_epoch
-        self._options = ("EarlyStopping", monitor, mode, min_delta, baseline)
+        self.monitor, self.baseline, self.restore = monitor, baseline, restore_best_weights
+        self.patience = as_count("EarlyStopping", "patience", patience, 0)
+        self.start_from_epoch = as_count("EarlyStopping", "start_from_epoch", start_from_epoch, 0)
+        self._options = ("EarlyStopping", monitor, mode, min_delta)
         self._begin()
 
     def _begin(self) -> None:
@@ -111,7 +133,7 @@ class EarlyStopping(Callback):
     @property
     def best(self) -> float | None:
         """The best result so far."""
-        return None if self.best_epoch is None else self._best.value
+        return self._best.value
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Forget an earlier training, unless this one goes on from a saved state."""
@@ -122,13 +144,15 @@ class EarlyStopping(Callback):
         """Look at the result, and end the training if it has not improved for long enough."""
         if epoch < self.start_from_epoch:
             return
+        self._waited += 1
         if self._best.improved(logs):
-            self.best_epoch, self._waited = epoch, 0
+            self.best_epoch = epoch
             if self.restore:
                 self._weights = _copied(self.model.state_dict())
-            return
-        self._waited += 1
-        if self._waited >= max(self.patience, 1):
+            best = self._best.value or 0.0
+            if self.baseline is None or self._best.beats(best, self.baseline):
+                self._waited = 0
+        elif self._waited >= self.patience and epoch > 0:
             self.stopped_epoch = epoch
             since = "at all" if self.best_epoch is None else f"since epoch {self.best_epoch + 1}"
             self.training.history.reason = (
@@ -165,7 +189,7 @@ def _copied(arrays: Mapping[str, Any]) -> dict[str, Array]:
 class ModelCheckpoint(Callback):
     """Write the state of the run to a file, from which `fit(..., resume=path)` goes on.
 
-    It hears after all other callbacks, so that the file has what they remember.
+    It writes when all callbacks have heard, so that the file has what they remember.
 
     Args:
         path: where to write, each time in the place of the last file; or with fields such as
@@ -203,36 +227,52 @@ class ModelCheckpoint(Callback):
         save_weights_only: bool = False,
         save_freq: str | int = "epoch",
     ) -> None:
-        if save_freq != "epoch" and not (isinstance(save_freq, int) and save_freq > 0):
-            raise ValueError(
-                f'ModelCheckpoint: save_freq={save_freq!r} was given; it must be "epoch" or a '
-                "number of batches."
-            )
+        if save_freq != "epoch":
+            save_freq = as_count("ModelCheckpoint", "save_freq", save_freq, 1)
         if save_best_only and save_freq != "epoch":
             raise ValueError(
                 "ModelCheckpoint: save_best_only and save_freq were both given; an epoch is the "
                 "best, not a batch. Leave one out."
             )
-        self.path = path
+        self.path = as_path("ModelCheckpoint", path)
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
         self.save_freq = save_freq
         self._best = Best("ModelCheckpoint", monitor, mode)
         self._batches = 0
+        self._is_due = False
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Raise at once if there is no folder to write to.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        folder = os.path.dirname(self.path) or "."
+        if "{" not in folder and not os.path.isdir(folder):
+            raise FileNotFoundError(
+                f"ModelCheckpoint: the path {self.path!r} was given, and there is no folder "
+                f"{folder!r}. Make it first."
+            )
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Write, if so many batches have passed."""
+        """Decide whether so many batches have passed."""
         if isinstance(self.save_freq, int):
             self._batches += 1
-            if self._batches % self.save_freq == 0:
-                self._write(self.training.position.epoch, logs)
+            self._is_due = self._batches % self.save_freq == 0
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Write, if that is wanted after this epoch."""
-        if self.save_freq == "epoch" and (not self.save_best_only or self._best.improved(logs)):
-            self._write(epoch, logs)
+        """Decide whether to write after this epoch."""
+        if self.save_freq == "epoch":
+            self._is_due = not self.save_best_only or self._best.improved(logs)
+
+    def conclude(self, epoch: int | None, logs: Logs | None = None) -> None:
+        """Write, if that was decided."""
+        if self._is_due:
+            self._is_due = False
+            self._write(self.training.position.epoch if epoch is None else epoch, logs)
 
     def _write(self, epoch: int, logs: Logs | None) -> None:
-        place = os.fspath(self.path)
+        place = self.path
         if "{" in place:
             try:
                 place = place.format(epoch=epoch + 1, **(logs or {}))
@@ -278,18 +318,25 @@ class CSVLogger(Callback):
     def __init__(
         self, path: str | os.PathLike[str], *, separator: str = ",", append: bool = False
     ) -> None:
-        self.path, self.separator, self.append = path, separator, append
+        if not isinstance(separator, str) or len(separator) != 1:
+            raise ValueError(
+                f"CSVLogger: separator={separator!r} was given; it must be one character."
+            )
+        self.path, self.separator, self.append = as_path("CSVLogger", path), separator, append
         self._columns: list[str] = []
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Begin the file."""
-        self._columns = []
-        if self.append and os.path.exists(self.path):
+        """Begin the file; of a run that goes on, keep the rows of its finished epochs."""
+        done = self.training.position.epoch if self.training.history.epoch else None
+        lines = []
+        if (self.append or done is not None) and os.path.exists(self.path):
             with open(self.path, encoding="utf-8", newline="") as file:
-                self._columns = file.readline().rstrip("\r\n").split(self.separator)
-        if not self._columns:
-            with open(self.path, "w", encoding="utf-8"):
-                pass  # now is the time to hear that it cannot be written
+                lines = file.read().splitlines()
+        if done is not None and not self.append:
+            lines = lines[:1] + [x for x in lines[1:] if _first(x, self.separator) < done]
+        self._columns = lines[0].split(self.separator) if lines else []
+        with open(self.path, "w", encoding="utf-8", newline="") as file:
+            file.writelines(f"{line}\n" for line in lines)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Write a row; the first row of all names the columns."""
@@ -302,3 +349,9 @@ class CSVLogger(Callback):
                 self._columns = list(row)
                 writer.writerow(self._columns)
             writer.writerow([row.get(name, "") for name in self._columns])
+
+
+def _first(row: str, separator: str) -> float:
+    """Return the number that a row begins with."""
+    text = row.split(separator)[0]
+    return float(text) if text.isdecimal() else -1.0

@@ -56,7 +56,8 @@ class Lines(Progress):
         return f"epoch {self.epoch + 1:{len(str(self.epochs))}}/{self.epochs}"
 
     def _write(self, text: str) -> None:
-        if sys.stdout is not None:  # looked up now: it may have been redirected since
+        # Looked up now: it may have been redirected, or closed, since.
+        if sys.stdout is not None and not getattr(sys.stdout, "closed", False):
             sys.stdout.write(text)
             sys.stdout.flush()
 

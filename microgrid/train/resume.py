@@ -11,12 +11,14 @@ import numpy as np
 from ..arrays import Array
 from ..errors import FileFormatError, StateError
 from ..files import as_path
+from .batches import Stream
 from .checkpoint import read_checkpoint, save_checkpoint
+from .history import History
 
 if TYPE_CHECKING:
     from .loop import Training
 
-RUN, ORDER, ARRAY = "fit", "order", "array"
+RUN, ORDER, ARRAY = "fit", "order", "an array of the file"
 RESULTS = "metrics", "validation"  # with others, the lists of the history would differ in length
 
 
@@ -47,9 +49,10 @@ def save_run(path: Any, training: Training, results: Mapping[str, float] | None)
     """
     position, history = training.position, training.history
     over = results is not None
-    courses = {name: list(values) for name, values in history.history.items()}
-    for name, value in (results or {}).items():
-        courses.setdefault(name, []).append(float(value))
+    now = History({name: list(values) for name, values in history.history.items()},
+                  list(history.epoch))  # fmt: skip
+    if results is not None:
+        now.add(position.epoch, results)
     arrays: dict[str, Array] = {}
     if position.order is not None and not over:
         arrays[ORDER] = position.order
@@ -57,8 +60,9 @@ def save_run(path: Any, training: Training, results: Mapping[str, float] | None)
         "epoch": position.epoch + over,
         "batch": 0 if over else position.batch,
         "stopped": bool(vars(training.model).get("stop_training")),
-        "history": courses,
-        "epochs": [*history.epoch, position.epoch] if over else list(history.epoch),
+        "reason": history.reason,
+        "history": now.history,
+        "epochs": now.epoch,
         "tally": {} if over else _packed(training.tally.state_dict(), "tally", arrays),
         "data": _data(training),
         "callbacks": [
@@ -101,10 +105,13 @@ def resume_run(path: Any, training: Training) -> None:
     )
     content, history = extra[RUN], training.history
     history.history = {name: list(values) for name, values in content["history"].items()}
-    history.epoch = list(content["epochs"])
+    history.epoch, history.reason = list(content["epochs"]), content["reason"]
     training.position = Position(
         content["epoch"], content["batch"], extra.get(ORDER), content["stopped"]
     )
+    source = training.plan.source
+    if isinstance(source, Stream):
+        source.passed = len(history.epoch) * (source.per_epoch or 0)
     if content["batch"]:
         training.tally.load_state_dict(_unpacked(content["tally"], extra))
     for callback, saved in zip(training.callbacks.all, content["callbacks"], strict=True):
@@ -141,12 +148,13 @@ def _check(path: str, extra: Mapping[str, Any], training: Training) -> None:
 def _packed(value: Any, name: str, arrays: dict[str, Array]) -> Any:
     """Return a state as JSON has it; its arrays go to `arrays`, and their names in their place."""
     if isinstance(value, np.ndarray):
-        arrays[name] = value
-        return {ARRAY: name}
+        place = f"{name}.{len(arrays)}"
+        arrays[place] = value
+        return {ARRAY: place}
     if isinstance(value, Mapping):
-        return {str(k): _packed(v, f"{name}.{k}", arrays) for k, v in value.items()}
+        return {str(k): _packed(v, name, arrays) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_packed(v, f"{name}.{i}", arrays) for i, v in enumerate(value)]
+        return [_packed(v, name, arrays) for v in value]
     return value.item() if isinstance(value, np.generic) else value
 
 

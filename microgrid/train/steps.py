@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -20,7 +21,6 @@ from ..nn.penalties import penalty_of
 from ..ops.checks import NotFiniteHere, are_finite
 from ..optim import Optimizer
 from ..recording import no_grad
-from .interruption import Interruption
 from .names import Loss
 from .weights import weighted
 
@@ -39,7 +39,6 @@ class TrainingStep:
     Args:
         model, loss, optimizer: what is trained, and how.
         parameters: whose gradients are forgotten first.
-        interruption: holds Ctrl-C back while parameters are written.
         predicts: whether the prediction is wanted too, for metrics.
         compiled: whether to compile; what cannot be traced runs as it is, with one warning.
     """
@@ -50,13 +49,11 @@ class TrainingStep:
         loss: Loss,
         optimizer: Optimizer,
         parameters: Iterable[Tensor],
-        interruption: Interruption,
         predicts: bool,
         compiled: bool,
     ) -> None:
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.parameters = list(parameters)
-        self.interruption = interruption
         self._predicts = predicts
         self._before: Callable[[], None] | None = None
         self.compiled = Compiled(self._whole) if compiled else None
@@ -82,7 +79,6 @@ class TrainingStep:
         if self.compiled is None:
             return self._eager(x, y, *weight)
         self._before = None
-        self.interruption.hold()
         try:
             result = self.compiled.quietly(x, y, *weight)
         except TraceError as error:
@@ -91,11 +87,15 @@ class TrainingStep:
         except NotFiniteHere:
             wrapped = [wrap(array) for array in (y, *weight)]
             raise NotFiniteLoss(self._loss(self.model(wrap(x)), *wrapped)) from None
-        finally:
-            self.interruption.release()
         if self._predicts:
             return result[0]._data.item(), result[1]
         return result._data.item(), None
+
+    def close(self) -> None:
+        """Drop the programs, for good."""
+        if self.compiled is not None:
+            self.compiled.forget()
+            self.compiled = None
 
     @property
     def programs(self) -> int:
@@ -130,9 +130,7 @@ class TrainingStep:
             raise NotFiniteLoss(loss)
         self.forget_gradients()
         loss.backward()
-        self.interruption.hold()
         self.optimizer.step()
-        self.interruption.release()
         return value, prediction
 
     def _remember(self, guard: Guard, chance: Chance) -> None:
@@ -196,8 +194,16 @@ def warn_uncompiled(who: str, what: str, error: TraceError) -> None:
     warnings.warn(
         f"{who}: the {what} runs uncompiled, as it cannot be traced: {error} "
         "Pass compile=False if that is meant.",
-        stacklevel=4,
+        stacklevel=_depth_of_user(),
     )
+
+
+def _depth_of_user() -> int:
+    """Return how many calls lie between the caller's warning and the user's line."""
+    frame, depth = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals["__name__"].startswith("microgrid"):
+        frame, depth = frame.f_back, depth + 1
+    return depth
 
 
 def _without_graph(model: Module, x: Array) -> Any:
@@ -231,5 +237,14 @@ def value_of(who: str, loss: Any) -> float:
 
 
 def values(prediction: Any) -> Array:
-    """Return a prediction as an array."""
+    """Return a prediction as an array.
+
+    Raises:
+        TypeError: it is several.
+    """
+    if isinstance(prediction, (tuple, list, dict)):
+        raise TypeError(
+            f"fit: the model returned type {type(prediction).__name__}, and metrics need one array "
+            "of predictions. Leave metrics out, or measure in a callback."
+        )
     return prediction._data if isinstance(prediction, Tensor) else np.asarray(prediction)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -17,9 +18,17 @@ BALANCED = "balanced"
 
 
 def as_weights(
-    who: str, sample_weight: Any, class_weight: ClassWeight, y: Array, dtype: np.dtype[Any]
+    who: str,
+    sample_weight: Any,
+    class_weight: ClassWeight,
+    y: Array,
+    dtype: np.dtype[Any],
+    *,
+    some_weigh: bool = True,
 ) -> Array | None:
     """Return float[n], the product of what samples and their classes weigh, or None for no weights.
+
+    If `some_weigh`, not all may weigh 0.
 
     Raises:
         ShapeError: there is not one weight for each sample.
@@ -28,13 +37,14 @@ def as_weights(
     """
     weights = None
     if sample_weight is not None:
-        weights = as_array(who, sample_weight).astype(dtype)
+        with np.errstate(over="ignore"):  # found by the check
+            weights = as_array(who, sample_weight).astype(dtype)
         if weights.shape != (len(y),):
             raise ShapeError(
                 f"{who}: sample_weight has shape {weights.shape} for {len(y)} samples; it needs "
                 f"one weight for each, of shape ({len(y)},)."
             )
-        _check(who, "sample_weight", weights)
+        _check(who, "sample_weight", weights, some_weigh)
     if class_weight is not None:
         of_classes = _of_classes(who, class_weight, y).astype(dtype)
         weights = of_classes if weights is None else weights * of_classes
@@ -56,14 +66,16 @@ def _of_classes(who: str, class_weight: Mapping[int, float] | str, y: Array) -> 
             f"{who}: class_weight of type {type(class_weight).__name__} was given; it needs a dict "
             '{class: weight} or "balanced".'
         )
+    for label, weight in class_weight.items():
+        if not isinstance(label, Real) or not isinstance(weight, Real):
+            raise TypeError(
+                f"{who}: class_weight has {label!r}: {weight!r}; it needs the numbers that y has, "
+                "and what they weigh."
+            )
+    _check(who, "class_weight", np.array([*class_weight.values()], float), True)
     weights = np.ones(len(labels))
     for label, weight in class_weight.items():
-        if isinstance(label, (str, bytes)) or not np.isscalar(label):
-            raise TypeError(
-                f"{who}: class_weight has the class {label!r}; it needs the numbers that y has."
-            )
         weights[labels == label] = weight
-    _check(who, "class_weight", np.array([*class_weight.values()], float))
     return weights
 
 
@@ -78,15 +90,15 @@ def _labels(who: str, y: Array) -> Array:
     return y.reshape(-1)
 
 
-def _check(who: str, name: str, weights: Array) -> None:
+def _check(who: str, name: str, weights: Array, some_weigh: bool) -> None:
     if weights.dtype.kind not in "fiu":
         raise DtypeError(f"{who}: {name} of dtype {weights.dtype} was given; it needs numbers.")
     if not (np.isfinite(weights).all() and (weights >= 0).all()):
         raise ValueError(
-            f"{who}: {name} has numbers that are negative, nan or infinite; it needs weights of at "
-            "least 0."
+            f"{who}: {name} has numbers that are negative, nan or beyond {weights.dtype}; it needs "
+            "weights of at least 0."
         )
-    if weights.size and not weights.any():
+    if some_weigh and weights.size and not weights.any():
         raise ValueError(f"{who}: {name} has zeros only; nothing would be learned.")
 
 
