@@ -447,14 +447,14 @@ def test_a_csv_file_of_a_run_that_goes_on_has_each_epoch_once(tmp_path):
 
 def test_a_path_with_fields_cannot_be_gone_on_from(tmp_path):
     path = str(tmp_path / "{epoch}")
-    with pytest.raises(ValueError, match="it needs the name of one file, without fields. Let a"):
+    with pytest.raises(ValueError, match="it needs the name of one file, without fields"):
         train(ModelCheckpoint(path), resume=path)
 
 
 def test_a_missing_folder_is_told_before_training(tmp_path):
     seen = []
     note = LambdaCallback(on_epoch_begin=lambda *_: seen.append(1))
-    with pytest.raises(FileNotFoundError, match="ModelCheckpoint: the path .* there is no folder"):
+    with pytest.raises(FileNotFoundError, match=r"ModelCheckpoint: the path .* there is no folder"):
         train([ModelCheckpoint(tmp_path / "none" / "run"), note])
     assert not seen
 

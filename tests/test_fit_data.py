@@ -337,7 +337,7 @@ def test_predict_takes_what_fit_takes_and_leaves_targets_aside():
     expected = mg.predict(model, X, 32)
     assert np.array_equal(mg.predict(model, batches), expected)
     assert np.array_equal(mg.predict(model, (list(batch) for batch in batches())), expected)
-    with pytest.raises(ValueError, match="predict: x yielded no batches; it needs at least one."):
+    with pytest.raises(ValueError, match="predict: x yielded no batches; it needs at least one"):
         mg.predict(model, iter([]))
 
 
