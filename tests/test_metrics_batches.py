@@ -200,6 +200,48 @@ def test_a_metric_has_the_name_it_is_given():
     assert list(named_metrics("fit", [partly, macro, lifted, Largest()])) == names
 
 
+def test_in_a_dict_the_names_are_those_of_the_keys_and_the_metrics_the_values():
+    macro = mg.metrics.F1(average="macro", name="macro_f1")
+    found = named_metrics("fit", {"accuracy": spread, "mine": macro, "k": "top_3_accuracy"})
+    assert {name: (metric.name, type(metric)) for name, metric in found.items()} == {
+        "accuracy": ("accuracy", Collected),
+        "mine": ("mine", mg.metrics.F1),
+        "k": ("k", mg.metrics.TopKAccuracy),
+    }
+    assert found["accuracy"](np.array([1.0, 5.0]), np.array([0.0, 0.0])) == 4
+    assert macro.name == "macro_f1"
+
+
+class InPlace(mg.metrics.Metric):
+    """Counts samples in an array that is made once."""
+
+    kept = ("count",)
+
+    def __init__(self):
+        self.count = np.zeros(1)
+
+    def start(self):
+        self.count[:] = 0
+
+    def add(self, prediction, target, sample_weight=None):
+        self.count += len(target)
+
+    def result(self):
+        return float(self.count[0])
+
+
+@pytest.mark.parametrize("make", [mg.metrics.Accuracy, mg.metrics.RocAuc, InPlace])
+def test_a_metric_object_that_is_given_is_copied(make):
+    metric = make()
+    metric.add(SCORES, LABELS)
+    before = metric.result()
+    (copied,) = named_metrics("fit", metric).values()
+    copied.start()
+    copied.add(SCORES[:3], LABELS[:3])
+    metric(SCORES[:2], LABELS[:2])
+    np.testing.assert_equal(metric.result(), before)
+
+
 @pytest.mark.parametrize(
     ("metrics", "error", "message"),
     [
@@ -229,8 +271,18 @@ def test_a_metric_has_the_name_it_is_given():
         (
             3,
             TypeError,
-            "fit: metrics of type int were given; it needs a name, a function, a list of them, or "
-            "None.",
+            "fit: metrics of type int were given; it needs a name, a function, a list of them, a "
+            "dict of them by name, or None.",
+        ),
+        (
+            {3: "f1"},
+            TypeError,
+            'fit: a metric was given under 3; it needs a name. Write {"name": metric}.',
+        ),
+        (
+            {"loss": "mse"},
+            ValueError,
+            "fit: the name 'loss' stands for two results. Rename a metric.",
         ),
     ],
 )

@@ -81,6 +81,25 @@ def test_a_pair_of_names_for_one_figure_agrees():
     assert run.history["averaged"] == pytest.approx(run.history["accuracy"], rel=1e-15)
 
 
+def test_a_metric_that_is_used_in_the_midst_of_a_training_is_not_started_anew():
+    metric = mg.metrics.Accuracy()
+
+    class Look(Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            mg.evaluate(self.model, X[:5], Y[:5], loss="cross_entropy", metrics=metric)
+
+    runs = [train(make_model(), metric, callbacks=list(look)) for look in ([Look()], [])]
+    assert runs[0].history == runs[1].history
+
+
+def test_metrics_may_have_names_of_their_own():
+    model = make_model()
+    run = train(model, {"right": "accuracy", "accuracy": spread}, lr=NO_UPDATE)
+    scores = mg.predict(model, X)
+    assert run.history["right"] == [mg.metrics.accuracy(scores, Y)]
+    assert run.history["accuracy"] == [spread(scores, Y)]
+
+
 class Logs(Callback):
     def __init__(self):
         self.batches, self.epochs = [], []
