@@ -180,9 +180,23 @@ def test_without_positives_ratios_are_0():
 def test_integers_beyond_two_classes_are_classes():
     answers, labels = np.array([0, 3, 3, 1]), np.array([0, 3, 1, 1])
     assert accuracy(answers, labels) == 3 / 4
-    assert f1(answers, labels, average=None).tolist() == [1, 2 / 3, 0, 2 / 3]
-    assert confusion_matrix(answers, labels).shape == (4, 4)
+    assert f1(answers, labels, average=None).tolist() == [1, 2 / 3, 2 / 3]
+    assert confusion_matrix(answers, labels).tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 1]]
+
+
+def test_minus_one_and_zero_are_the_same_class_beside_1():
     assert accuracy(np.array([-1, 1, -1]), np.array([0, 1, 1])) == 2 / 3
+    for metric in (accuracy, *BY_CLASS):
+        expected = metric(np.array([0, 1, 1, 0]), np.array([0, 0, 1, 1]))
+        assert metric(np.array([-1, 1, 1, -1]), np.array([-1, -1, 1, 1])) == expected
+        assert metric(np.array([False, True, True, False]), np.array([-1, -1, 1, 1])) == expected
+
+
+def test_classes_may_be_any_whole_numbers_from_0():
+    far = np.iinfo(np.int64).max - 1
+    answers, labels = np.array([7, far, far]), np.array([7, 7, far])
+    assert confusion_matrix(answers, labels).tolist() == [[1, 1], [0, 1]]
+    assert f1(answers, labels) == 2 / 3  # of both classes, so also their mean
 
 
 # --- ranking -------------------------------------------------------------------------------------
@@ -448,7 +462,44 @@ BAD = [
         lambda: accuracy([1, -2], [1, 0]),
         ValueError,
         "accuracy: the prediction has the value -2, and integers were predicted, which name "
-        "classes; it needs whole numbers from 0 to 16777215, or -1 and 1.",
+        "classes; it needs whole numbers from 0, or -1 and 1.",
+    ),
+    (
+        lambda: accuracy(np.array([1, 0], np.uint64), np.array([2**64 - 1, 0], np.uint64)),
+        ValueError,
+        "accuracy: the target has the value 18446744073709551615, and integers were predicted, "
+        "which name classes; it needs whole numbers from 0, or -1 and 1.",
+    ),
+    (
+        lambda: accuracy([0, 1, 1], [-1, 0, 1]),
+        ValueError,
+        "accuracy: the target has -1 and 0, and integers were predicted, which name classes; it "
+        "needs whole numbers from 0, or -1 and 1. Number the classes from 0.",
+    ),
+    (
+        lambda: f1([3, -1, 1], [0, 1, 1]),
+        ValueError,
+        "f1: the prediction has -1 and 3, and integers were predicted, which name classes; it "
+        "needs whole numbers from 0, or -1 and 1. Number the classes from 0.",
+    ),
+    (
+        lambda: f1([1, -1, 1], [0, 1, 2]),
+        ValueError,
+        "f1: of prediction and target one has -1 and the other 2, and integers name classes; they "
+        "need whole numbers from 0, or -1 and 1. Number the classes from 0.",
+    ),
+    (
+        lambda: accuracy([0.5, 0.1, 0.2], [-1, 0, 1]),
+        ValueError,
+        "accuracy: the target has the values -1 and 0, and one score a sample was given, which "
+        "decides between two classes; it needs 0 and 1, or -1 and 1. For more classes give a score "
+        "for each.",
+    ),
+    (
+        lambda: f1([0, 3], [3, 3], average="binary"),
+        ValueError,
+        "f1: average='binary' was given for the classes 0 and 3; it is the figure of class 1. Use "
+        '"macro", "micro", "weighted" or None.',
     ),
     (
         lambda: recall(np.zeros((2, 3)), [0, 1], threshold=0.5),

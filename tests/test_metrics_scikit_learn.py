@@ -69,6 +69,36 @@ def test_figures_of_several_classes(drawn, average):
         agree(getattr(mg.metrics, name)(scores, labels, w, average=average), expected)
 
 
+def as_classes(answers, labels):
+    """What scikit-learn makes of class 1 if there is one other class, and else the mean."""
+    classes = set(answers) | set(labels)
+    return "binary" if len(classes) <= 2 and (1 in classes or classes == {0}) else "macro"
+
+
+few_classes = st.lists(st.tuples(*[st.sampled_from([0, 1, 2, 5])] * 2), min_size=1, max_size=6)
+
+
+@settings(max_examples=60)
+@given(few_classes, st.sampled_from(["auto", "macro", "micro", "weighted", None]))
+def test_predicted_classes_are_those_that_occur(pairs, average):
+    answers, labels = np.array(pairs).T
+    known = as_classes(answers, labels) if average == "auto" else average
+    for name in ("precision", "recall", "f1"):
+        score = getattr(theirs, f"{name}_score")
+        expected = score(labels, answers, average=known, zero_division=0)
+        agree(getattr(mg.metrics, name)(answers, labels, average=average), expected)
+    agree(mg.metrics.accuracy(answers, labels), theirs.accuracy_score(labels, answers))
+    agree(mg.metrics.confusion_matrix(answers, labels),
+          quietly(theirs.confusion_matrix, labels, answers))  # fmt: skip
+
+
+@pytest.mark.parametrize("average", ["auto", "binary", None])
+def test_of_the_classes_1_and_2_class_1_is_the_positive_one(average):
+    labels, answers = [1, 2, 2, 2], [1, 2, 2, 1]
+    expected = theirs.f1_score(labels, answers, average=None if average is None else "binary")
+    agree(mg.metrics.f1(answers, labels, average=average), expected)
+
+
 @few
 @given(samples(4))
 def test_balanced_accuracy_and_the_confusion_matrix(drawn):

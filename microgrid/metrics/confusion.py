@@ -17,10 +17,10 @@ AVERAGES = ("auto", "binary", "macro", "micro", "weighted", None)
 
 
 class ByClass(BuiltIn):
-    """A ratio of counts by class, over batches. Three numbers a class are kept."""
+    """A ratio of counts by class, over batches. Four numbers a class are kept."""
 
     better = "max"
-    kept = ("_counts",)
+    kept = ("_classes", "_counts")
 
     def __init__(
         self,
@@ -36,6 +36,7 @@ class ByClass(BuiltIn):
 
     def start(self) -> None:
         """Forget what was added."""
+        self._classes = np.zeros(0, np.intp)
         # For each class: named rightly, named at all, given as target.
         self._counts = np.zeros((3, 0))
 
@@ -43,14 +44,15 @@ class ByClass(BuiltIn):
         """Count these samples."""
         samples = as_samples(self.who, prediction, target, sample_weight)
         answers, labels, classes = decide(self.who, samples, self._threshold)
-        classes = max(classes, self._counts.shape[1])
-        counts = np.zeros((3, classes))
-        counts[:, : self._counts.shape[1]] = self._counts
+        every = np.union1d(self._classes, classes)
+        counts = np.zeros((3, len(every)))
+        counts[:, np.searchsorted(every, self._classes)] = self._counts
         counted = ((answers, answers == labels), (answers, answers != UNDECIDED), (labels, ...))
         for row, (of, chosen) in enumerate(counted):
             weights = None if samples.weight is None else samples.weight[chosen]
-            counts[row] += np.bincount(of[chosen], weights, minlength=classes)
-        self._counts = counts
+            places = np.searchsorted(every, of[chosen])
+            counts[row] += np.bincount(places, weights, minlength=len(every))
+        self._classes, self._counts = every, counts
 
     def result(self) -> Any:
         """Return the figure of all samples so far: a float, or float[classes] without average."""
@@ -60,23 +62,37 @@ class ByClass(BuiltIn):
         above, below = self._ratio(right, named, given)
         average = self._average
         if average == "auto":
-            average = "binary" if len(given) == 2 else "macro"
+            average = "binary" if self._is_binary() else "macro"
         if average == "micro":
             return float(_quotient(above.sum(), below.sum()))
         each = _quotient(above, below)
         if average is None:
             return each
         if average == "binary":
-            return float(each[self._second(len(given))])
+            return float(each[self._classes == self._positive()].sum())  # 0 of no such class
         if average == "weighted":
             return float(given @ each / given.sum())
         return float(each[self._occurring(named, given)].mean())
 
-    def _second(self, classes: int) -> int:
-        if classes == 2:
+    def _is_binary(self) -> bool:
+        """Return whether class 1 and one other occur, or one of 0 and 1 alone."""
+        classes = self._classes
+        return len(classes) <= 2 and bool((classes == 1).any() or not classes.any())
+
+    def _positive(self) -> int:
+        """Return the class that average="binary" is the figure of.
+
+        Raises:
+            ValueError: there are more classes than it and one other.
+        """
+        count = len(self._classes)
+        if count < 2 or self._is_binary():
             return 1
+        given = f"{count} classes; it needs 2"
+        if count == 2:
+            given = "the classes {} and {}; it is the figure of class 1".format(*self._classes)
         raise ValueError(
-            f"{self.who}: average='binary' was given for {classes} classes; it needs 2. "
+            f"{self.who}: average='binary' was given for {given}. "
             'Use "macro", "micro", "weighted" or None.'
         )
 
@@ -180,7 +196,7 @@ class ConfusionMatrix(BuiltIn):
     """
 
     who = "confusion_matrix"
-    kept = ("_counts",)
+    kept = ("_classes", "_counts")
 
     def __init__(self, *, threshold: float = 0.0, name: str | None = None) -> None:
         self._threshold = as_threshold(self.who, threshold)
@@ -188,22 +204,23 @@ class ConfusionMatrix(BuiltIn):
 
     def start(self) -> None:
         """Forget what was added."""
+        self._classes = np.zeros(0, np.intp)
         self._counts = np.zeros((0, 0), np.int64)
 
     def add(self, prediction: Any, target: Any, sample_weight: Any = None) -> None:
         """Count these samples."""
         samples = as_samples(self.who, prediction, target, sample_weight)
         answers, labels, classes = decide(self.who, samples, self._threshold)
-        known = len(self._counts)
-        classes = max(classes, known)
+        every = np.union1d(self._classes, classes)
+        size = len(every)
         named = answers != UNDECIDED
         weights = None if samples.weight is None else samples.weight[named]
-        places = labels[named] * classes + answers[named]
-        counts = np.bincount(places, weights, minlength=classes**2).reshape(classes, classes)
-        if known:
-            counts = counts.astype(np.result_type(counts, self._counts), copy=False)
-            counts[:known, :known] += self._counts
-        self._counts = counts
+        row, column = (np.searchsorted(every, of[named]) for of in (labels, answers))
+        counts = np.bincount(row * size + column, weights, minlength=size**2).reshape(size, size)
+        counts = counts.astype(np.result_type(counts, self._counts), copy=False)
+        before = np.searchsorted(every, self._classes)
+        counts[np.ix_(before, before)] += self._counts
+        self._classes, self._counts = every, counts
 
     def result(self) -> Array:
         """Return the counts so far: int64[classes, classes], or float64 if there were weights."""
@@ -228,8 +245,9 @@ def precision(
         sample_weight: float[n], how much each sample counts.
         average: "binary", the figure of class 1 of two; "macro", the mean over the classes that
             occur as target or answer; "weighted", that by how often each is target; "micro", the
-            ratio of the sums over classes; None, a figure for each class; "auto", "binary" for two
-            classes and "macro" for more.
+            ratio of the sums over classes; None, a figure for each class; "auto", "binary" for
+            class 1 and one other and "macro" for more. The classes are the columns of scores, 0 and
+            1 for one score, and for predicted classes those that occur, as in scikit-learn.
         threshold: one score above it stands for class 1.
 
     Where nothing is named as the class, 0/0, the precision is 0. A sample with a score that is nan
@@ -323,8 +341,9 @@ def confusion_matrix(
     class, and not counted.
 
     Returns:
-        int64[classes, classes], of as many classes as there are scores, or, where one score or
-        none is given, as are named; float64 if there are weights.
+        int64[classes, classes], in their order: of as many classes as there are scores, of 0 and 1
+        where one score is given, and of those that occur where classes are; float64 if there are
+        weights.
 
     >>> confusion_matrix(np.array([0, 2, 2, 1]), np.array([0, 1, 2, 1]))
     array([[1, 0, 0],

@@ -12,7 +12,6 @@ from ..data.tables import as_numbers
 from ..errors import ShapeError
 
 UNDECIDED = -1  # the answer to a sample with a score that is nan
-MOST_CLASSES = 1 << 24  # whole numbers above are no classes, but would take memory for as many
 
 
 class Samples(NamedTuple):
@@ -33,7 +32,7 @@ class Decisions(NamedTuple):
 
     answers: Array  # int[n]; UNDECIDED for a score that is nan
     labels: Array  # int[n]
-    classes: int
+    classes: Array  # int[classes], sorted: those that scores are for, else those that occur
 
 
 def as_samples(who: str, prediction: Any, target: Any, sample_weight: Any) -> Samples:
@@ -111,15 +110,15 @@ def decide(who: str, samples: Samples, threshold: float) -> Decisions:
         answers = p.argmax(axis=1)  # of a row with nan, the place of the first
         best = p[np.arange(len(p)), answers]
         return Decisions(np.where(is_number(best), answers, UNDECIDED), labels(who, samples),
-                         p.shape[1])  # fmt: skip
+                         np.arange(p.shape[1]))  # fmt: skip
     scores, given = p.reshape(rows), t.reshape(rows)
     if scores.dtype.kind in "biu":
         _check_unused(who, threshold, "a prediction of integers names the classes")
-        named = _classes(who, "prediction", scores), _classes(who, "target", given)
-        return Decisions(*named, max(2, *(int(c.max(initial=0)) + 1 for c in named)))
+        named = _classes(who, scores, given)
+        return Decisions(*named, np.union1d(*named))
     positive = (scores > threshold).astype(np.intp)
     answers = np.where(is_number(scores), positive, UNDECIDED)
-    return Decisions(answers, is_positive(who, samples).astype(np.intp), 2)
+    return Decisions(answers, is_positive(who, samples).astype(np.intp), np.arange(2))
 
 
 def labels(who: str, samples: Samples) -> Array:
@@ -146,7 +145,7 @@ def is_positive(who: str, samples: Samples) -> Array:
     """Return whether the target of each sample is positive, of predictions with one score.
 
     Raises:
-        ValueError: a target is something else than -1, 0 or 1.
+        ValueError: the targets are not 0 and 1, or -1 and 1.
     """
     t = samples.target.reshape(samples.prediction.shape[:1])
     bad = (t != 1) & (t != 0) & (t != -1)
@@ -155,6 +154,12 @@ def is_positive(who: str, samples: Samples) -> Array:
             f"{who}: the target has the value {t[bad.argmax()]}, and one score a sample was given, "
             "which decides between two classes; it needs 0 and 1, or -1 and 1. For more classes "
             "give a score for each."
+        )
+    if (t == -1).any() and (t == 0).any():
+        raise ValueError(
+            f"{who}: the target has the values -1 and 0, and one score a sample was given, which "
+            "decides between two classes; it needs 0 and 1, or -1 and 1. For more classes give a "
+            "score for each."
         )
     found: Array = t > 0
     return found
@@ -166,22 +171,48 @@ def is_number(scores: Array) -> Array:
     return found
 
 
-def _classes(who: str, what: str, given: Array) -> Array:
-    """Return classes named by whole numbers, of which -1 is the same as 0."""
-    found, bad = _whole(given, -1, MOST_CLASSES)
+def _classes(who: str, prediction: Array, target: Array) -> tuple[Array, Array]:
+    """Return classes named by whole numbers; -1 stands for 0 where there is no class 0.
+
+    Raises:
+        ValueError: a number is no class, or -1 stands beside others than 1.
+    """
+    answers, labels = (
+        _integers(who, what, given)
+        for what, given in (("prediction", prediction), ("target", target))
+    )
+    for what, found in (("prediction", answers), ("target", labels)):
+        strange = (found > 1) | (found == 0)
+        if (found < 0).any() and strange.any():
+            raise ValueError(
+                f"{who}: the {what} has -1 and {found[strange.argmax()]}, and integers were "
+                "predicted, which name classes; it needs whole numbers from 0, or -1 and 1. "
+                "Number the classes from 0."
+            )
+    most = max(answers.max(initial=0), labels.max(initial=0))
+    if most > 1 and (answers.min(initial=0) < 0 or labels.min(initial=0) < 0):
+        raise ValueError(
+            f"{who}: of prediction and target one has -1 and the other {most}, and integers name "
+            "classes; they need whole numbers from 0, or -1 and 1. Number the classes from 0."
+        )
+    return np.maximum(answers, 0), np.maximum(labels, 0)
+
+
+def _integers(who: str, what: str, given: Array) -> Array:
+    found, bad = _whole(given, -1, np.iinfo(np.intp).max)
     if bad.any():
         raise ValueError(
             f"{who}: the {what} has the value {given[bad.argmax()]}, and integers were predicted, "
-            f"which name classes; it needs whole numbers from 0 to {MOST_CLASSES - 1}, or -1 and 1."
+            "which name classes; it needs whole numbers from 0, or -1 and 1."
         )
-    return np.maximum(found, 0)
+    return found
 
 
 def _whole(given: Array, least: int, end: int) -> tuple[Array, Array]:
     """Return the numbers as integers, and which of them are not whole, below least or from end."""
     if given.dtype.kind in "biu":
         found = given.astype(np.intp, copy=False)
-        return found, (found < least) | (found >= end)
+        return found, (found < least) | (found >= end) | (found != given)  # uint64 may wrap
     with np.errstate(invalid="ignore"):  # nan becomes some integer, and is not equal to it
         found = given.astype(np.intp)
     return found, (found != given) | (found < least) | (found >= end)
