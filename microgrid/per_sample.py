@@ -10,6 +10,7 @@ same, and a result that is larger in the batch holds the samples along that axis
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,7 +22,8 @@ from .core import Operand, Tensor, as_operand, wrap
 from .errors import GraphError, ShapeError
 from .ops.arithmetic import quiet
 from .record import EachInput
-from .recording import enable_grad, no_grad, watchers
+from .recording import enable_grad, no_grad, watcher, watchers
+from .samples import Detached, common_length, is_alone, trained
 
 Gradients: TypeAlias = Iterator[tuple[Tensor, Any]]
 
@@ -43,7 +45,8 @@ def per_sample_gradients(
 
     Returns:
         name -> float[batch, *shape] for each parameter that requires a gradient, without a graph.
-        Nothing in the model changes, `grad` neither.
+        Nothing in the model changes, `grad` neither; but random numbers are drawn, as for Dropout
+        in training.
 
     Raises:
         GraphError: samples mix, or the model does something else for one sample than for a batch.
@@ -63,9 +66,8 @@ def per_sample_gradients(
     {'weight': (3, 2, 1), 'bias': (3, 1)}
     """
     who = "per_sample_gradients"
-    named = _trained(model)
-    batch = PerSample(who, lambda x, y: loss(model(x), y), named.values(), (x, y))
-    batch.check_apart()
+    named = trained(who, model)
+    batch = PerSample(who, lambda x, y: loss(model(x), y), named.values(), (x, y), apart=True)
     return _named(named, batch.carry(np.ones(batch.result.shape, batch.result.dtype)))
 
 
@@ -92,14 +94,10 @@ def per_sample_jacobian(model: Any, x: Operand) -> dict[str, Tensor]:
     >>> {name: j.shape for name, j in found.items()}
     {'weight': (5, 3, 2, 3), 'bias': (5, 3, 3)}
     """
-    named = _trained(model)
-    batch = PerSample("per_sample_jacobian", model, named.values(), (x,))
-    batch.check_apart()
+    who = "per_sample_jacobian"
+    named = trained(who, model)
+    batch = PerSample(who, model, named.values(), (x,), apart=True)
     return _named(named, batch.jacobian())
-
-
-def _trained(model: Any) -> dict[str, Tensor]:
-    return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
 def _named(names: Iterable[str], found: Iterable[Any]) -> dict[str, Tensor]:
@@ -115,6 +113,7 @@ class PerSample:
         f: a function of the arrays in `batch` that returns float[batch, ...].
         parameters: leaves that f uses and that require a gradient.
         batch: arrays with a row for each sample.
+        apart: whether to make sure that a row of the result depends on its own sample only.
 
     Attributes:
         result: what f returned.
@@ -122,7 +121,7 @@ class PerSample:
         loops: how many rules had to be run for one sample after another.
 
     Raises:
-        GraphError: f does something else for one sample.
+        GraphError: f does something else for one sample, or samples mix.
         ShapeError: the lengths differ, or the result has not a row for each sample.
     """
 
@@ -132,21 +131,27 @@ class PerSample:
         f: Callable[..., Any],
         parameters: Iterable[Tensor],
         batch: Sequence[Operand],
+        apart: bool = False,
     ) -> None:
         self.who = who
         self.parameters, self.loops = list(parameters), 0
         rows = [as_operand(who, given) for given in batch]
-        self.size = _common_length(who, rows)
+        self.size = common_length(who, rows)
         with enable_grad():
             # One sample first: what refuses it, as batch normalisation, has changed nothing yet.
             alone = f(*(x[:1] for x in rows)) if self.size > 1 else None
-            self.result = f(*rows)
+            # Where somebody else watches, values are not there to be compared.
+            unseen = Detached(self.parameters) if apart and watcher() is None else None
+            with unseen or nullcontext():
+                self.result = f(*rows)
         self._check_result(alone)
         self._axes: dict[Tensor, int | None] = {}
         self._order: list[Tensor] = []
         self._needed: set[Tensor] = set(self.parameters)
         if alone is not None and self.result.requires_grad:
-            self._pair(alone)
+            self._pair(alone, unseen)
+        if apart:
+            self._check_apart()
 
     # --- what there is ---------------------------------------------------------------------------
 
@@ -165,7 +170,7 @@ class PerSample:
                 "for each sample."
             )
 
-    def _pair(self, alone: Tensor) -> None:
+    def _pair(self, alone: Tensor, unseen: Detached | None) -> None:
         """Find out along which axis of each Tensor the samples lie, if at all."""
         order, ones = _ancestors(self.who, self.result), _ancestors(self.who, alone)
         if [node.op for node in order] != [node.op for node in ones]:
@@ -176,6 +181,8 @@ class PerSample:
             for x, x1 in zip(_inputs(node), _inputs(one), strict=True):
                 if x.op is None:
                     self._axes[x] = self._axis(x, x1)
+                    if unseen and unseen.has(x) and not is_alone(x, x1, self._axes[x]):
+                        raise self._mixing_unseen(node)
                 elif twins[x] is not x1:
                     raise self._other_for_one()
         for node in reversed(order):
@@ -209,12 +216,16 @@ class PerSample:
             "normalisation, or take mg.jacobian."
         )
 
-    def check_apart(self) -> None:
-        """Raise if a row of the result depends on another sample than its own.
+    def _mixing_unseen(self, node: Tensor) -> GraphError:
+        name = node.op.name if node.op is not None else "it"
+        return GraphError(
+            f"{self.who}: samples mix in what is detached before {name}, whose result has shape "
+            f"{node.shape}; each needs to be alone. Detach what depends on one sample, or take "
+            "mg.jacobian."
+        )
 
-        Raises:
-            GraphError: it does.
-        """
+    def _check_apart(self) -> None:
+        """Raise if a gradient shows that a row of the result depends on another sample."""
         if not self._order:
             return
         rng = np.random.default_rng(0)
@@ -384,16 +395,3 @@ def _fitted(gx: Any, x: Tensor) -> Any:
 
 def _in_dtype(gx: Any, x: Tensor) -> Any:
     return gx if gx.dtype == x.dtype else ops.astype(gx, x.dtype)
-
-
-def _common_length(who: str, rows: Sequence[Any]) -> int:
-    if not rows:
-        raise ShapeError(f"{who}: no arrays were given; it needs one with a row for each sample.")
-    shapes = [tuple(x.shape) for x in rows]
-    lengths = {shape[0] if shape else None for shape in shapes}
-    if len(lengths) > 1 or None in lengths:
-        raise ShapeError(
-            f"{who}: arrays of shapes {', '.join(map(str, shapes))} were given; each needs a row "
-            "for each sample."
-        )
-    return int(shapes[0][0])

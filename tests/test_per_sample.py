@@ -300,6 +300,60 @@ def test_a_mean_over_the_batch_is_found_by_its_shape():
         mg.per_sample_jacobian(chain(lambda z: z - mg.mean(z, axis=0)), draw(N, 3))
 
 
+def under_no_grad(z):
+    with mg.no_grad():
+        return z * mg.mean(z, axis=0)
+
+
+@pytest.mark.parametrize(
+    ("mixing", "name"),
+    [
+        (lambda z: z * mg.mean(z, axis=0).detach(), "multiply"),
+        (lambda z: z * mg.mean(z.detach(), axis=0), "multiply"),
+        (lambda z: z + (z - mg.mean(z, axis=0)).detach(), "add"),
+        (lambda z: z + under_no_grad(z), "add"),
+    ],
+)
+def test_samples_that_mix_where_no_gradient_goes_are_found(mixing, name):
+    message = (
+        f"samples mix in what is detached before {name}, whose result has shape ({N}, 6); each "
+        "needs to be alone. Detach what depends on one sample, or take mg.jacobian."
+    )
+    model, x, y = chain(mixing), draw(N, 3), draw(N, 2)
+    refused(GraphError, f"per_sample_gradients: {message}", model, squared, x, y)
+    with pytest.raises(GraphError, match=f"^{re.escape('LevenbergMarquardt: ' + message)}$"):
+        mg.optim.LevenbergMarquardt(model.parameters()).step(lambda x, y: model(x) - y, x, y)
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        lambda z: z * z.detach(),
+        lambda z: z * mg.mean(z, axis=1, keepdims=True).detach(),
+        lambda z: z * (z.detach() > 0),
+    ],
+)
+def test_what_is_detached_of_each_sample_alone_is_a_constant(inner):
+    model, x, y = chain(inner), draw(N, 3), draw(N, 2)
+    found = mg.per_sample_gradients(model, squared, x, y)
+    for key, value in one_by_one(model, x, y).items():  # another order of summation: a few ulps
+        np.testing.assert_allclose(found[key].numpy(), value, rtol=1e-12, atol=1e-13)
+
+
+def test_detached_dropout_is_not_compared_as_each_run_draws_its_own():
+    model = chain(lambda z: z * nn.Dropout(0.5, rng=0)(z).detach())
+    assert mg.per_sample_jacobian(model, draw(N, 3))["0.weight"].shape[0] == N
+
+
+def test_what_is_no_module_is_refused():
+    message = (
+        "per_sample_jacobian: a model of type function was given; it needs a Module, whose "
+        "parameters are found by name. Make a subclass of mg.nn.Module of it."
+    )
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        mg.per_sample_jacobian(lambda x: x, draw(N, 3))
+
+
 def test_batch_normalisation_in_training_is_refused_before_it_changes_anything():
     norm = nn.BatchNorm1d(6)
     with pytest.raises(ShapeError, match="two values per feature"):

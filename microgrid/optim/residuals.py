@@ -71,8 +71,7 @@ class Residuals:
         if not batch:
             return self._by_rows()
         if self._count == 1:
-            first = PerSample(self.who, self.function, self.parameters, batch)
-            first.check_apart()
+            first = PerSample(self.who, self.function, self.parameters, batch, apart=True)
             found = self._joined(first)
             self._compiled = self._compiled and not first.loops
         elif self._count < COMPILED_FROM:
