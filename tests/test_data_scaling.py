@@ -1,6 +1,8 @@
 """Standardising: the columns of the training data decide, constant ones become 0."""
 
+import math
 import re
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -44,6 +46,46 @@ def test_a_constant_column_becomes_0(constant):
 def test_squares_neither_vanish_nor_overflow(unit):
     found = Standardizer().fit(unit * X)
     np.testing.assert_allclose(found.std, unit * X.std(axis=0, keepdims=True), rtol=1e-13)
+
+
+LARGEST = np.finfo(np.float64).max
+
+
+def exactly(x):
+    """Mean and deviation of the numbers, by fractions."""
+    numbers = [Fraction(float(number)) for number in x]
+    mean = sum(numbers) / len(numbers)
+    variance = sum((number - mean) ** 2 for number in numbers) / len(numbers)
+    bits = max(0, variance.numerator.bit_length() - variance.denominator.bit_length())
+    unit = Fraction(2) ** (bits // 2)  # so that the variance in units is a float
+    return float(mean), float(unit) * math.sqrt(variance / unit**2)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        [1.5e308, -1.5e308],
+        [LARGEST, -LARGEST, LARGEST],
+        [-LARGEST, 0.0, 5e-324, 3.0],
+        [LARGEST, LARGEST],
+        [LARGEST, LARGEST * (1 - 2**-53)],
+    ],
+    ids=str,
+)
+def test_the_largest_numbers_are_scaled_like_others(column):
+    x = np.column_stack([column, np.full(len(column), 5e-324)])
+    x[0, 1] = 0
+    scaler = Standardizer().fit(x)
+    mean, std = exactly(column)
+    # A few numbers are added up, each rounded.
+    np.testing.assert_allclose(scaler.mean[0, 0], mean, rtol=1e-15)
+    np.testing.assert_allclose(scaler.std[0, 0], std, rtol=1e-14)
+    z = scaler.transform(x)
+    expected = [(Fraction(v) - Fraction(mean)) / Fraction(std or 1) for v in column]
+    np.testing.assert_allclose(z[:, 0], np.array(expected, float), rtol=1e-14)
+    # The difference to the mean is rounded as the largest number is.
+    near = 1e-15 * 8 * np.abs(column).max()
+    np.testing.assert_allclose(scaler.inverse(z)[:, 0], column, atol=near)
 
 
 @given(
@@ -133,6 +175,30 @@ BAD[4, 2] = np.inf
             lambda: Standardizer().transform(X),
             ValueError,
             "Standardizer.transform: there is no mean yet. Call fit with the training data first.",
+        ),
+        (
+            lambda: Standardizer().fit([0.0, 2e-3]).transform(np.array([1, 6e4], np.float16)),
+            ValueError,
+            "Standardizer.transform: 1 of 2 results are beyond float16, whose largest number is "
+            "6.55e+04. Give float64.",
+        ),
+        (
+            lambda: Standardizer().fit([0.0, 1e5]).inverse(np.ones(2, np.float16)),
+            ValueError,
+            "Standardizer.inverse: 2 of 2 results are beyond float16, whose largest number is "
+            "6.55e+04. Give float64.",
+        ),
+        (
+            lambda: Standardizer().fit([0.0, 1e-3]).transform([1.0, 1e308]),
+            ValueError,
+            "Standardizer.transform: 1 of 2 results are beyond float64, whose largest number is "
+            "1.8e+308. Give what lies nearer to the training data.",
+        ),
+        (
+            lambda: Standardizer().fit([0, 10**400]),
+            ValueError,
+            "Standardizer.fit: numbers beyond float64 were given; it needs some up to 1.8e308. "
+            "Scale them down first.",
         ),
     ],
 )

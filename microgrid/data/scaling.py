@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 from ..arrays import Array
 from ..core import Operand
 from ..errors import ShapeError
+from ..finite import is_finite
 from .tables import SHOWN, as_numbers, columns_of
 
 WHO = "Standardizer"
+HUGE = 2.0**1000
+"""Numbers beyond it are computed with by the quarter, so that no difference of two overflows."""
 
 
 class Standardizer:
@@ -56,7 +59,8 @@ class Standardizer:
         Raises:
             DtypeError: x is not numeric.
             ShapeError: x has no such axis.
-            ValueError: there is nothing to learn from, or a number is nan or infinite.
+            ValueError: there is nothing to learn from, or a number is nan, infinite or beyond
+                float64.
         """
         array = _checked(f"{WHO}.fit", x)
         axes = self._axes(array.ndim)
@@ -64,14 +68,18 @@ class Standardizer:
             raise ValueError(
                 f"{WHO}.fit: shape {array.shape} was given, which has no samples; it needs one."
             )
+        largest = np.abs(array).max(axis=axes, keepdims=True)
+        # A power of two, which rounds nothing.
+        scale = np.where(largest > HUGE, 0.25, 1.0)
+        array *= scale
         first = array[tuple(slice(1) if i in axes else slice(None) for i in range(array.ndim))]
         # From the first sample on: so the deviation of equal numbers is 0 and not what rounding is.
         apart = array - first
         # In units of the largest, so that squares neither overflow nor vanish.
         unit = np.abs(apart).max(axis=axes, keepdims=True, initial=0.0)
         scaled = np.divide(apart, unit, out=np.zeros_like(apart), where=unit > 0)
-        self.mean = first + unit * scaled.mean(axis=axes, keepdims=True)
-        self.std = unit * scaled.std(axis=axes, keepdims=True)
+        self.mean = (first + unit * scaled.mean(axis=axes, keepdims=True)) / scale
+        self.std = unit * scaled.std(axis=axes, keepdims=True) / scale
         return self
 
     def transform(self, x: Operand) -> Array:
@@ -85,7 +93,8 @@ class Standardizer:
 
         Raises:
             DtypeError, ShapeError: x is not numeric, or has other columns.
-            ValueError: a number is nan or infinite, or `fit` was not called.
+            ValueError: a number is nan or infinite, a result is beyond the dtype, or `fit` was not
+                called.
         """
         return self._applied("transform", x)
 
@@ -116,10 +125,17 @@ class Standardizer:
                 f"{who}: shape {array.shape} was given, and mean and std have shape "
                 f"{self.mean.shape}; apart from axis {self.axis} they must be the same."
             )
+        apply = _forward if name == "transform" else _back
         scale = np.where(self.std > 0, self.std, 1.0)
-        forward = name == "transform"
-        result = (array - self.mean) / scale if forward else array * scale + self.mean
-        return result.astype(given.dtype if given.dtype.kind == "f" else np.float64, copy=False)
+        dtype = given.dtype if given.dtype.kind == "f" else np.dtype(np.float64)
+        with np.errstate(all="ignore"):
+            result = apply(array, self.mean, scale)
+            lost = ~np.isfinite(result)
+            if lost.any():  # perhaps on the way only: once more by the quarter
+                result = np.where(lost, apply(array, self.mean, scale, 0.25), result)
+            result = result.astype(dtype, copy=False)
+        _check_fits(who, result)
+        return result
 
     def _axes(self, ndim: int) -> tuple[int, ...]:
         axes = self.axis if isinstance(self.axis, tuple) else (self.axis,)
@@ -155,9 +171,37 @@ def standardise(train: Operand, *others: Operand) -> list[Array]:
     return [scaler.transform(array) for array in (train, *others)]
 
 
+def _forward(x: Array, mean: Array, std: Array, unit: float = 1.0) -> Array:
+    result: Array = (x * unit - mean * unit) / std / unit
+    return result
+
+
+def _back(z: Array, mean: Array, std: Array, unit: float = 1.0) -> Array:
+    result: Array = (z * (std * unit) + mean * unit) / unit
+    return result
+
+
+def _check_fits(who: str, result: Array) -> None:
+    """Raise unless all results are finite.
+
+    Raises:
+        ValueError: some are beyond their dtype.
+    """
+    if is_finite(result):
+        return
+    fix = "Give what lies nearer to the training data."
+    if result.dtype != np.float64:
+        fix = "Give float64."
+    beyond = int(np.count_nonzero(~np.isfinite(result)))
+    raise ValueError(
+        f"{who}: {beyond} of {result.size} results are beyond {result.dtype}, whose largest number "
+        f"is {float(np.finfo(result.dtype).max):.3g}. {fix}"
+    )
+
+
 def _checked(who: str, x: Any) -> NDArray[np.float64]:
-    """Return x as float64, all of it finite."""
-    array = as_numbers(who, x).astype(np.float64)
+    """Return x as float64, a copy, all of it finite."""
+    array = _as_float64(who, as_numbers(who, x))
     if not array.ndim:
         raise ShapeError(f"{who}: a single number was given; it needs samples. Put it in a list.")
     if np.isfinite(array).all():
@@ -165,6 +209,22 @@ def _checked(who: str, x: Any) -> NDArray[np.float64]:
     raise ValueError(
         f"{who}: nan or inf was given{_where(x, array)}. Remove or replace what is missing."
     )
+
+
+def _as_float64(who: str, given: Array) -> NDArray[np.float64]:
+    """Return a copy as float64.
+
+    Raises:
+        ValueError: a finite number is too large for it.
+    """
+    try:
+        with np.errstate(over="raise"):
+            return given.astype(np.float64)
+    except (OverflowError, FloatingPointError):  # the first of exact numbers
+        raise ValueError(
+            f"{who}: numbers beyond float64 were given; it needs some up to 1.8e308. Scale them "
+            "down first."
+        ) from None
 
 
 def _where(x: Any, array: Array) -> str:
