@@ -154,6 +154,15 @@ def test_classes_may_be_words():
 # --- what is refused -----------------------------------------------------------------------------
 
 
+class Sparse:
+    """Stands for a matrix of SciPy, which has no `__array__`."""
+
+    ndim, shape = 2, (8, 3)
+
+    def toarray(self):
+        return np.zeros(self.shape)
+
+
 @pytest.mark.parametrize(
     ("arrays", "options", "kind", "message"),
     [
@@ -183,6 +192,34 @@ def test_classes_may_be_words():
             ShapeError,
             "train_test_split: a single number was given; it needs arrays with rows. "
             "Pass arrays of at least one dimension.",
+        ),
+        (
+            [np.zeros(8), None],
+            {},
+            TypeError,
+            "train_test_split: None was given as array 2; it needs arrays, lists or tables with "
+            "rows. Leave it out.",
+        ),
+        (
+            [{"x": np.zeros(8)}],
+            {},
+            TypeError,
+            "train_test_split: an object of type dict was given as array 1; it needs arrays, lists "
+            "or tables with rows. Pass its values, each as an array.",
+        ),
+        (
+            [Sparse()],
+            {},
+            TypeError,
+            "train_test_split: an object of type Sparse was given as array 1; it needs arrays, "
+            "lists or tables with rows. Make it dense with toarray().",
+        ),
+        (
+            [np.zeros(8)],
+            {"stratify": "y"},
+            TypeError,
+            "train_test_split: an object of type str was given as stratify; it needs arrays, lists "
+            "or tables with rows. Make a list or an array of it.",
         ),
         (
             [np.zeros(8)],

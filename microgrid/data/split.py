@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -38,10 +39,11 @@ def train_test_split(
             is ordered in time.
 
     Raises:
-        ShapeError: the arrays differ in length, or one has no dimensions.
+        ShapeError: the arrays differ in length, or one is a single number.
         ValueError: a part would be empty, or `stratify` has a class of one row or more classes than
             a part has rows, or rows are to stay in order.
-        TypeError: no array was given, or `test_size` is not a number.
+        TypeError: no array was given, something is no array, as None, a dict or a sparse matrix, or
+            `test_size` is not a number.
 
     >>> import microgrid as mg
     >>> x, y = np.arange(12).reshape(6, 2), np.array([0, 0, 0, 1, 1, 1])
@@ -52,8 +54,8 @@ def train_test_split(
     """
     if not arrays:
         raise TypeError(f"{WHO}: no array was given; it splits one or more. Pass x, or x and y.")
-    columns = [a if _has_rows(a) else np.asarray(a) for a in arrays]
-    classes = None if stratify is None else np.asarray(stratify)
+    columns = [_with_rows(f"array {i}", a) for i, a in enumerate(arrays, 1)]
+    classes = None if stratify is None else np.asarray(_with_rows("stratify", stratify))
     n = _common_length(columns if classes is None else [*columns, classes])
     n_test = _count(test_size, n)
     train, test = _rows(n, n_test, classes, shuffle, np.random.default_rng(rng))
@@ -61,9 +63,42 @@ def train_test_split(
     return [table[rows] for table in tables for rows in (train, test)]
 
 
-def _has_rows(array: Any) -> bool:
-    """Return whether rows can be taken of something that is better not made an array."""
-    return isinstance(array, Tensor) or (hasattr(array, "iloc") and hasattr(array, "ndim"))
+def _with_rows(name: str, given: Any) -> Any:
+    """Return something of which rows can be taken: an array, unless it is better not made one.
+
+    Raises:
+        ShapeError: a single number was given.
+        TypeError: it has no rows.
+    """
+    if isinstance(given, Tensor) or (hasattr(given, "iloc") and hasattr(given, "ndim")):
+        column = given
+    else:
+        column = np.asarray(given)
+    if column.ndim:
+        return column
+    if column.dtype.kind in "biufc":
+        raise ShapeError(
+            f"{WHO}: a single number was given; it needs arrays with rows. Pass arrays of "
+            "at least one dimension."
+        )
+    raise TypeError(
+        f"{WHO}: {_kind(given)} was given as {name}; it needs arrays, lists or tables with rows. "
+        f"{_advice(given)}"
+    )
+
+
+def _kind(given: Any) -> str:
+    return "None" if given is None else f"an object of type {type(given).__name__}"
+
+
+def _advice(given: Any) -> str:
+    if given is None:
+        return "Leave it out."
+    if hasattr(given, "toarray"):
+        return "Make it dense with toarray()."
+    if isinstance(given, Mapping):
+        return "Pass its values, each as an array."
+    return "Make a list or an array of it."
 
 
 def _rows(
@@ -91,11 +126,6 @@ def _rows(
 
 
 def _common_length(columns: list[Any]) -> int:
-    if any(column.ndim == 0 for column in columns):
-        raise ShapeError(
-            f"{WHO}: a single number was given; it needs arrays with rows. Pass arrays of "
-            "at least one dimension."
-        )
     lengths = [len(column) for column in columns]
     if len(set(lengths)) > 1:
         raise ShapeError(
