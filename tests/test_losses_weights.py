@@ -168,6 +168,50 @@ def test_the_sum_of_halves_does_not_overflow():
     assert mg.l1_loss(p, np.zeros(1000), sample_weight=np.full(1000, 100.0)) == 100
 
 
+@pytest.mark.parametrize("size", [1e-9, 6e4, 1e5, 1e39, 1e-300, 1e308])
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+def test_only_the_ratios_of_weights_count_in_a_mean_however_large_they_are(size, dtype):
+    p, t = np.array([[1.0], [3.0]], dtype), np.zeros((2, 1), dtype)
+    # (1 + 9) / 2, in a few roundings
+    found = mg.mse_loss(p, t, sample_weight=[size, size])
+    assert found == pytest.approx(5, rel=4 * float(np.finfo(dtype).eps))
+
+
+@pytest.mark.parametrize("loss", [mg.cross_entropy, mg.nll_loss])
+@pytest.mark.parametrize("size", [1e-9, 6e4, 1e39, 1e308])
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+def test_only_the_ratios_of_class_weights_count_in_a_mean(loss, size, dtype):
+    scores = P.astype(dtype)
+    expected = loss(scores, LABELS, weight=[1.0, 1.0, 1.0, 1.0])
+    assert loss(scores, LABELS, weight=[size] * 4) == pytest.approx(expected, rel=1e-6)
+
+
+def test_sums_of_weighted_halves_are_rounded_once():
+    p, t = np.array([[1.0], [3.0]], "f2"), np.zeros((2, 1), "f2")
+    found = mg.mse_loss(p, t, sample_weight=[1e5, 0.0], reduction="sum")
+    assert math.isinf(found)  # 1e5, which halves do not hold, and no warning
+    found = mg.mse_loss(p / 8, t, sample_weight=[1e5, 0.0], reduction="sum")
+    assert found == np.float16(1e5 / 64)
+
+
+def test_one_row_of_a_million_halves_that_counts_is_all_of_the_mean():
+    z = np.tile(np.array([0.0, 1.0], "f2"), (10**6, 1))
+    labels = np.full(10**6, -1)
+    labels[7] = 0
+    # One rounding to halves, of 11 digits in base 2.
+    assert mg.cross_entropy(z, labels, ignore_index=-1) == pytest.approx(
+        math.log1p(math.e), rel=2**-11
+    )
+
+
+def test_a_positive_weight_beyond_halves_leaves_negative_targets_alone():
+    z = np.array([1.0, -20.0], "f2")
+    found = mg.binary_cross_entropy_with_logits(
+        z, np.array([0.0, 0.0], "f2"), pos_weight=1e5, reduction="none"
+    )
+    assert np.array_equal(found, mg.binary_cross_entropy_with_logits(z, [0, 0], reduction="none"))
+
+
 def test_the_weights_are_constants():
     w = mg.tensor(W, requires_grad=True)
     p = mg.tensor(P, requires_grad=True)
@@ -257,6 +301,39 @@ def test_weights_of_a_single_number():
 def test_weights_that_are_no_numbers():
     with pytest.raises(DtypeError, match=r"^mse_loss: data of dtype <U1 was given; it needs real"):
         mg.mse_loss(P, T, sample_weight=list("abcdef"))
+
+
+CLASS_WEIGHTED = {
+    "weight of cross_entropy": (mg.cross_entropy, LABELS, "weight"),
+    "weight of shares": (mg.cross_entropy, SOFT, "weight"),
+    "weight of nll_loss": (mg.nll_loss, LABELS, "weight"),
+    "weight of multi_margin_loss": (mg.multi_margin_loss, LABELS, "weight"),
+    "weight of binary": (mg.binary_cross_entropy_with_logits, SOFT, "weight"),
+    "pos_weight of binary": (mg.binary_cross_entropy_with_logits, SOFT, "pos_weight"),
+}
+
+
+@pytest.mark.parametrize("case", CLASS_WEIGHTED)
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(
+    ("worst", "said"),
+    [(-1.0, "-1.0 to 2.0"), (math.inf, "0.0 to inf"), (math.nan, "nan to nan")],
+)
+def test_weights_of_classes_that_are_none(case, compiled, worst, said):
+    loss, target, option = CLASS_WEIGHTED[case]
+
+    def step(weight):
+        return loss(mg.tensor(P), target, **{option: weight})
+
+    step = mg.compile(step) if compiled else step
+    step(OF_CLASSES)
+    step(OF_CLASSES)
+    message = (
+        f"{loss.__name__}: {option} from {said} was given; weights are finite and not negative. "
+        "Give 0 to what shall not count."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        step(np.array([1.0, 0.0, 2.0, worst]))
 
 
 # --- ignored labels ------------------------------------------------------------------------------

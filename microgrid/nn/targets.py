@@ -10,15 +10,19 @@ import numpy as np
 from ..arrays import Array, exact
 from ..core import Op, Operand, Tensor, as_operand
 from ..errors import DtypeError, ShapeError
-from ..ops import not_equal, where
+from ..ops import multiply, not_equal, where
 from ..ops.checks import (
     are_distributions,
+    are_factors,
     are_weights,
     are_weights_of_mean,
     as_indices,
     class_indices,
+    unit_of,
 )
 from ..recording import watchers
+
+HALF = np.dtype(np.float16)
 
 
 def alike(who: str, prediction: Operand, target: Operand) -> tuple[Any, Any]:
@@ -159,21 +163,57 @@ def smoothed(labels: Any, smoothing: float, classes: int) -> Any:
     return labels * (1 - float(smoothing)) + float(smoothing) / classes
 
 
-def as_weights(who: str, weight: Operand, like: Any) -> Any:
-    """Return weights in the dtype of `like`: they are constants."""
-    values = _constant(as_operand(who, weight), like)
+def widened(x: Any, *weights: Operand | None) -> Any:
+    """Return x, halves in single precision if there are weights: of their products halves overflow.
+
+    A mean of millions, of which few count, would lose its digits too.
+    """
+    if x.dtype == HALF and any(weight is not None for weight in weights):
+        return x.astype(np.float32)
+    return x
+
+
+def narrowed(y: Tensor, x: Any, wide: Any) -> Tensor:
+    """Return what was computed from `wide`, in halves again if x has them and was widened."""
+    if wide is x:
+        return y
+    with np.errstate(all="ignore"):  # what is too large becomes inf
+        return y.astype(x.dtype)
+
+
+def as_weights(
+    who: str, weight: Operand, like: Any, name: str = "weight", of_mean: bool = False
+) -> Any:
+    """Return checked weights in the dtype of `like`: they are constants.
+
+    Args:
+        who, weight, like: what asks, what was given, and what the weights are to multiply.
+        name: of the option.
+        of_mean: whether the result is divided by the weights, so that only their ratios count.
+
+    Raises:
+        ShapeError: they do not broadcast to `like`.
+        ValueError: one is negative or not finite.
+    """
+    values = as_operand(who, weight)
     sizes = zip(values.shape[::-1], like.shape[::-1], strict=False)
     if values.ndim > like.ndim or any(size not in (1, needed) for size, needed in sizes):
         raise ShapeError(
-            f"{who}: a weight of shape {values.shape} was given; it must broadcast to {like.shape}."
+            f"{who}: a {name} of shape {values.shape} was given; it must broadcast to {like.shape}."
         )
-    return values
+    check_targets(f"{who}: {name}", are_factors, values)
+    return _constant(values, like, of_mean)
 
 
-def _constant(given: Any, like: Any) -> Any:
-    """Return an array or Tensor in the dtype of `like` if that is one of floats, and detached."""
+def _constant(given: Any, like: Any, of_mean: bool) -> Any:
+    """Return an array or Tensor in the dtype of `like` if that is one of floats, and detached.
+
+    If only the ratios count, it is scaled first, so that nothing is beyond that dtype.
+    """
     if isinstance(given, Tensor) and given.requires_grad:
         given = given.detach()
+    if of_mean:
+        given = multiply(given, unit_of(given))  # by a power of 2, which rounds nothing
     needed = like.dtype if like.dtype.kind in "fO" else np.dtype(float)
     if given.dtype == needed:
         return given
@@ -201,13 +241,14 @@ def as_sample_weight(
             f"{who}: a sample_weight of shape {given.shape} was given; it needs one number for "
             f"each sample along the first axis, shape {shape[:1]}."
         )
-    values = _constant(given, like)
-    check_targets(who, are_weights_of_mean if reduction == "mean" else are_weights, values)
+    of_mean = reduction == "mean"
+    check_targets(who, are_weights_of_mean if of_mean else are_weights, given)
+    values = _constant(given, like, of_mean)
     return values.reshape((*shape[:1], *(1,) * (len(shape) - 1))) if len(shape) > 1 else values
 
 
-def as_class_weight(who: str, weight: Operand | None, z: Any) -> Any:
-    """Return a weight for each class of the scores z, if there is one."""
+def as_class_weight(who: str, weight: Operand | None, z: Any, of_mean: bool = False) -> Any:
+    """Return a checked weight for each class of the scores z, if there is one."""
     if weight is None:
         return None
     values = as_operand(who, weight)
@@ -216,4 +257,4 @@ def as_class_weight(who: str, weight: Operand | None, z: Any) -> Any:
             f"{who}: a weight of shape {values.shape} was given; it needs one number per class, "
             f"shape {z.shape[1:]}."
         )
-    return as_weights(who, values, z)
+    return as_weights(who, values, z, of_mean=of_mean)

@@ -126,6 +126,14 @@ def _check_weights_of_mean(weights: Array, who: str) -> None:
         )
 
 
+def _check_factors(weights: Array, who: str) -> None:
+    if weights.size and not (weights.min() >= 0 and weights.max() < np.inf):  # false for nan too
+        raise ValueError(
+            f"{who} from {weights.min()} to {weights.max()} was given; weights are finite and not "
+            "negative. Give 0 to what shall not count."
+        )
+
+
 def _check(name: str, doc: str, check: Callable[[Array, str], None], domain: Domain) -> Op:
     """Declare a check: an op that is run for the error it may raise."""
 
@@ -182,3 +190,28 @@ are_weights_of_mean = _check(
     "are_weights_of_mean", "True if all numbers may be weights of samples, and one is not 0.",
     _check_weights_of_mean, Domain(0.5, 3.0, include=(1.0,)),
 )  # fmt: skip
+are_factors = _check(
+    "are_factors", "True if all numbers may be weights of classes or elements, else an error.",
+    _check_factors, Domain(0.0, 3.0, include=(0.0, 1.0)),
+)  # fmt: skip
+
+
+def _unit_of(x: Array, out: Array | None = None) -> Any:
+    if x.dtype.kind != "f" or not x.size:
+        return into(out, np.ones((), x.dtype))
+    most = np.finfo(x.dtype).maxexp - 1
+    return into(out, np.ldexp(x.dtype.type(1), np.minimum(-np.frexp(x.max())[1], most)))
+
+
+unit_of = Op(
+    name="unit_of",
+    doc="The power of 2 that brings the largest weight to between 1/2 and 1, if it is finite.",
+    kernel=_unit_of,
+    vjps=(None,),
+    domains=(Domain(1.125, 1.875),),
+    signature="(...)->()",
+    shapes=(((3, 1),), ((1, 1),)),
+    reference=lambda x: np.array(0.5 if x.size else 1.0),
+    formula="2^k",
+    private=True,
+)

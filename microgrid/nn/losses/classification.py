@@ -23,7 +23,9 @@ from ..targets import (
     as_weights,
     check_targets,
     data_of,
+    narrowed,
     smoothed,
+    widened,
 )
 from .reduction import reduced, total_of, weighted
 
@@ -57,7 +59,7 @@ def cross_entropy(
         DtypeError: labels of shape (batch,) are not integers.
         TypeError: `ignore_index` is no integer.
         ValueError: a label is negative or not below `classes`, probabilities are negative or do not
-            sum to 1, a sample's weight is negative or not finite, or an option makes no sense.
+            sum to 1, a weight is negative or not finite, or an option makes no sense.
 
     Source: Goodfellow, Bengio & Courville (2016), section 6.2.2.3; label smoothing: Szegedy,
         Vanhoucke, Ioffe, Shlens & Wojna (2016), section 7.
@@ -70,24 +72,27 @@ def cross_entropy(
     z = as_scores(who, logits)
     target = labels if isinstance(labels, Tensor) else as_operand(who, labels)
     if data_of(target).ndim != 1:
-        soft = _shared(target, z, weight, label_smoothing, ignore_index)
-        return reduced(who, softmax_cross_entropy(z, soft), reduction, sample_weight)
+        wide = widened(z, weight)
+        soft = _shared(target, wide, weight, label_smoothing, ignore_index)
+        losses = softmax_cross_entropy(wide, soft)
+        return narrowed(reduced(who, losses, reduction, sample_weight), z, wide)
     if weight is None and sample_weight is None and ignore_index is None and not label_smoothing:
         target = as_class_indices(who, target, z)
         if reduction == "mean":
             return mean_cross_entropy(z, target)
         return total_of(who, softmax_cross_entropy(z, target), reduction)
-    share = as_class_weight(who, weight, z)
-    indices, counts = _counted(who, target, z, ignore_index, sample_weight, reduction)
+    wide = widened(z, weight, sample_weight, ignore_index)
+    share = as_class_weight(who, weight, wide, reduction == "mean")
+    indices, counts = _counted(who, target, wide, ignore_index, sample_weight, reduction)
     total = _product(None if share is None else take(share, indices, axis=0), counts)
     if not label_smoothing:
         counts = total
     else:
-        indices = smoothed(one_hot(indices, z.shape[1], z.dtype), label_smoothing, z.shape[1])
+        indices = smoothed(one_hot(indices, z.shape[1], wide.dtype), label_smoothing, z.shape[1])
         indices = _product(indices, share)
-    losses = softmax_cross_entropy(z, indices)
+    losses = softmax_cross_entropy(wide, indices)
     losses = losses if counts is None else weighted(losses, counts)
-    return total_of(who, losses, reduction, total)
+    return narrowed(total_of(who, losses, reduction, total), z, wide)
 
 
 def nll_loss(
@@ -117,17 +122,18 @@ def nll_loss(
         DtypeError: labels are not integers.
         TypeError: `ignore_index` is no integer.
         ValueError: a label is negative or not below `classes`, `reduction` is not known, or a
-            sample's weight is negative or not finite.
+            weight is negative or not finite.
     """
     who = "nll_loss"
-    logs = as_scores(who, log_probabilities)
+    given = as_scores(who, log_probabilities)
+    logs = widened(given, weight, sample_weight, ignore_index)
     target = as_operand(who, labels)
     indices, counts = _counted(who, target, logs, ignore_index, sample_weight, reduction)
     losses = -take_along_axis(logs, indices.reshape((-1, 1)), axis=1).reshape((-1,))
-    share = as_class_weight(who, weight, logs)
+    share = as_class_weight(who, weight, logs, reduction == "mean")
     counts = _product(None if share is None else take(share, indices, axis=0), counts)
     losses = losses if counts is None else weighted(losses, counts)
-    return total_of(who, losses, reduction, counts)
+    return narrowed(total_of(who, losses, reduction, counts), given, logs)
 
 
 def binary_cross_entropy_with_logits(
@@ -154,25 +160,26 @@ def binary_cross_entropy_with_logits(
 
     Raises:
         ShapeError: the shapes differ.
-        ValueError: a target is not between 0 and 1, `reduction` is not known, or a sample's weight
-            is negative or not finite.
+        ValueError: a target is not between 0 and 1, `reduction` is not known, or a weight is
+            negative or not finite.
 
     >>> import microgrid as mg
     >>> mg.binary_cross_entropy_with_logits(mg.tensor([1000.0, -1000.0]), [0, 0], reduction="none")
     tensor([1000.,    0.])
     """
     who = "binary_cross_entropy_with_logits"
-    z, t = alike(who, logits, target)
+    given, t = alike(who, logits, target)
     check_targets(who, are_fractions, t)
+    z = widened(given, weight, pos_weight)
     # chain: what a weight of exactly 0 takes out stays out, even if it is infinite.
     with np.errstate(all="ignore"):  # 0 * inf, before it becomes 0, and halves squared
         positive, negative = chain(t, softplus(-z)), chain(subtract(1, t), softplus(z))
     if pos_weight is not None:
-        positive = multiply(positive, as_weights(who, pos_weight, z))
+        positive = multiply(positive, as_weights(who, pos_weight, z, "pos_weight"))
     losses = positive + negative
     if weight is not None:
         losses = multiply(losses, as_weights(who, weight, z))
-    return reduced(who, losses, reduction, sample_weight)
+    return narrowed(reduced(who, losses, reduction, sample_weight), given, z)
 
 
 def _shared(

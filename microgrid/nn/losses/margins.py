@@ -18,7 +18,9 @@ from ..targets import (
     as_scores,
     check_targets,
     is_number,
+    narrowed,
     number_like,
+    widened,
 )
 from .reduction import reduced, weighted
 
@@ -118,7 +120,8 @@ def multi_margin_loss(
         raise ValueError(f"{who}: p={p!r} was given; it must be 1 or 2.")
     if not is_number(margin) or not math.isfinite(margin):
         raise ValueError(f"{who}: margin={margin!r} was given; it must be a finite number.")
-    z = as_scores(who, scores)
+    given = as_scores(who, scores)
+    z = widened(given, weight)
     indices = as_class_indices(who, as_operand(who, labels), z)
     own = equal(np.arange(z.shape[1]), indices.reshape((-1, 1)))
     # A sum with zeros, not take_along_axis, which takes more time even of 100 classes.
@@ -128,7 +131,7 @@ def multi_margin_loss(
     share = as_class_weight(who, weight, z)
     if share is not None:
         losses = weighted(losses, take(share, indices, axis=0))
-    return reduced(who, losses, reduction, sample_weight)
+    return narrowed(reduced(who, losses, reduction, sample_weight), given, z)
 
 
 def _shortfall(who: str, prediction: Operand, target: Operand) -> Any:

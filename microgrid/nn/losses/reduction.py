@@ -10,7 +10,7 @@ from ...core import Operand, Tensor
 from ...ops import divide, mean
 from ...ops import sum as sum_of
 from ...ops.arithmetic import chain
-from ..targets import as_sample_weight
+from ..targets import as_sample_weight, narrowed, widened
 
 
 def reduced(who: str, losses: Any, reduction: str, sample_weight: Operand | None = None) -> Tensor:
@@ -22,8 +22,9 @@ def reduced(who: str, losses: Any, reduction: str, sample_weight: Operand | None
     """
     if sample_weight is None:
         return total_of(who, losses, reduction)
-    weight = as_sample_weight(who, sample_weight, losses, losses.shape, reduction)
-    return total_of(who, weighted(losses, weight), reduction, weight)
+    wide = widened(losses, sample_weight)
+    weight = as_sample_weight(who, sample_weight, wide, losses.shape, reduction)
+    return narrowed(total_of(who, weighted(wide, weight), reduction, weight), losses, wide)
 
 
 def weighted(losses: Any, weight: Any) -> Any:
