@@ -101,6 +101,35 @@ def test_a_norm_that_is_not_finite(bad):
     assert math.isnan(q.grad[0]) if math.isnan(bad) else q.grad[0] == 0
 
 
+# The numbers are powers of 2 or have few digits: only the root is rounded, by some ulps.
+@pytest.mark.parametrize("order", [1, 2, 3, 2.5, math.inf])
+@pytest.mark.parametrize(
+    ("value", "dtype", "rtol"),
+    [
+        (50.0, np.float16, 1e-3),
+        (6e4, np.float16, 1e-3),
+        (1e38, np.float32, 1e-6),
+        (1e200, np.float64, 1e-14),
+        (1e-200, np.float64, 1e-14),
+    ],
+)
+def test_norms_that_are_in_range_neither_overflow_nor_vanish(order, value, dtype, rtol):
+    p = mg.zeros(1, dtype=dtype)
+    p.grad = np.array([value], dtype)
+    given = float(p.grad[0])
+    assert clip_grad_norm_(p, 1.0, order) == pytest.approx(given, rel=rtol)
+    assert p.grad[0] == pytest.approx(min(1.0, given), rel=rtol)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_a_norm_of_many_small_floats_may_be_larger_than_they_can_be(order):
+    p = mg.zeros(4000, dtype=np.float16)
+    p.grad = np.full(4000, 30000, np.float16)
+    norm = 30000 * 4000 ** (1 / order)
+    assert clip_grad_norm_(p, 1e4, order) == pytest.approx(norm, rel=1e-5)  # float32's sum
+    np.testing.assert_allclose(p.grad, 30000 * 1e4 / norm, rtol=2e-3)  # two ulps of float16
+
+
 def test_values_are_clipped():
     ps = leaves()
     before = as_vector(ps)
@@ -114,17 +143,39 @@ def test_values_are_clipped():
         (
             lambda: clip_grad_norm_([], -1),
             ValueError,
-            "clip_grad_norm_: max_norm=-1 was given; it must be at least 0.",
+            "clip_grad_norm_: max_norm=-1 was given; it must be a number, at least 0.",
         ),
         (
             lambda: clip_grad_norm_([], 1, 0),
             ValueError,
-            "clip_grad_norm_: norm_type=0 was given; it must be above 0, or inf.",
+            "clip_grad_norm_: norm_type=0 was given; it must be a number above 0, or inf.",
         ),
         (
             lambda: clip_grad_value_([], math.nan),
             ValueError,
-            "clip_grad_value_: clip_value=nan was given; it must be at least 0.",
+            "clip_grad_value_: clip_value=nan was given; it must be a number, at least 0.",
+        ),
+        (
+            lambda: clip_grad_norm_([], "a"),
+            ValueError,
+            "clip_grad_norm_: max_norm='a' was given; it must be a number, at least 0.",
+        ),
+        (
+            lambda: clip_grad_norm_([], 1, None),
+            ValueError,
+            "clip_grad_norm_: norm_type=None was given; it must be a number above 0, or inf.",
+        ),
+        (
+            lambda: clip_grad_norm_(nn.Dense(1, 1), 1),
+            TypeError,
+            "clip_grad_norm_: one Dense was given; params is an iterable of Tensors. Pass "
+            "model.parameters().",
+        ),
+        (
+            lambda: clip_grad_value_(None, 1),
+            TypeError,
+            "clip_grad_value_: one NoneType was given; params is an iterable of Tensors. Put it "
+            "in a list.",
         ),
         (
             lambda: clip_grad_norm_(["weight"], 1),

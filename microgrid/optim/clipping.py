@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from ..ops.arithmetic import quiet
 from ..ops.checks import _check
 from ..record import Domain
 from ..recording import no_grad, sees_arrays, watcher
+from .optimizer import as_list
+from .settings import check_number
 
 
 def _check_norm(norm: Array, who: str) -> None:
@@ -71,10 +74,11 @@ def clip_grad_norm_(
     [0.6, 0.8]
     """
     who = "clip_grad_norm_"
-    if not max_norm >= 0:
-        raise ValueError(f"{who}: max_norm={max_norm!r} was given; it must be at least 0.")
-    if not norm_type > 0:
-        raise ValueError(f"{who}: norm_type={norm_type!r} was given; it must be above 0, or inf.")
+    check_number(who, "max_norm", max_norm)
+    if not isinstance(norm_type, Real) or not norm_type > 0:
+        raise ValueError(
+            f"{who}: norm_type={norm_type!r} was given; it must be a number above 0, or inf."
+        )
     with no_grad():
         given = list(_gradients(who, parameters))
         if not given:
@@ -110,8 +114,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     [0.5, -1.0]
     """
     who = "clip_grad_value_"
-    if not clip_value >= 0:
-        raise ValueError(f"{who}: clip_value={clip_value!r} was given; it must be at least 0.")
+    check_number(who, "clip_value", clip_value)
     with no_grad():
         for p, g in list(_gradients(who, parameters)):
             _set(p, ops.clip(g, -float(clip_value), float(clip_value)))
@@ -120,7 +123,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
 def _gradients(who: str, parameters: Any) -> Iterator[tuple[Tensor, Any]]:
     """Yield the parameters that have gradients, and these: in a traced step as Tensors."""
     observer = watcher() if sees_arrays() else None
-    for p in [parameters] if isinstance(parameters, Tensor) else parameters:
+    for p in [parameters] if isinstance(parameters, Tensor) else as_list(who, parameters):
         if not isinstance(p, Tensor):
             raise TypeError(
                 f"{who}: a parameter of type {type(p).__name__} was given; it needs Tensors. Pass "
@@ -147,6 +150,12 @@ def _set(p: Tensor, g: Any) -> None:
 
 
 def _norm(g: Any, order: float) -> Any:
+    if g.dtype == np.float16:  # whose sums overflow at 65504
+        g = ops.astype(g, np.float32)
     if order in (1, 2, math.inf):
         return ops.norm(g, ord=order)
-    return ops.power(ops.sum(ops.power(ops.absolute(g), order)), 1 / order)
+    # Divided by the largest magnitude first, as powers over- and underflow where norms do not.
+    size = ops.absolute(g)
+    largest = ops.max(size)
+    unit = ops.where(largest > 0, ops.where(largest < math.inf, largest, 1), 1)
+    return unit * ops.power(ops.sum(ops.power(size / unit, order)), 1 / order)
