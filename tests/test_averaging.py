@@ -82,6 +82,16 @@ def test_weights_that_stay_are_their_own_average_bit_for_bit(decay, dtype):
         assert (a.dtype, a.data.tobytes()) == (dtype, p.data.tobytes())
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.25, 0.5])
+def test_a_large_value_before_leaves_no_more_than_its_share(decay):
+    p = mg.tensor([1e20], dtype=np.float64, requires_grad=True)
+    averaged = AveragedWeights([p], decay)
+    averaged.update()
+    p.data = [1.0]
+    averaged.update()
+    assert averaged.averages[0].tolist() == [1.0 + decay * 1e20 if decay else 1.0]
+
+
 def test_the_mean_of_all_counts_from_the_first_update():
     p = mg.tensor([7.0], requires_grad=True)
     averaged = AveragedWeights([p], decay=None)

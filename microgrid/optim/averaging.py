@@ -100,7 +100,11 @@ class AveragedWeights:
             share = self._share()
             shares = {p.dtype: ops.astype(share, p.dtype) for p in self.parameters}
             for p, a in zip(self.parameters, self.averages, strict=True):
-                assign(a, a + (p - a) * shares[p.dtype])
+                share = shares[p.dtype]
+                # From the nearer end: p - a has lost what is small, and 1 must give exactly p.
+                near = share < 0.5
+                rest = (p - a) * ops.where(near, share, share - 1)
+                assign(a, ops.where(near, a, p) + rest)
             assign(self._updates, self._updates + 1)
 
     def _share(self) -> Any:
