@@ -120,6 +120,51 @@ def test_a_training_that_goes_on_draws_and_tells_what_it_would_have(tmp_path, ca
     assert state["told"] == ["dead"]
 
 
+def test_what_was_found_but_not_written_is_written_by_the_training_that_goes_on():
+    first, second = ReLUDoctor(X, verbose=1), ReLUDoctor(X, verbose=1)
+    states = []
+
+    class Keep(mg.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            states.append(first.state_dict())
+
+    train([first, Keep()], epochs=1)
+    second.load_state_dict(states[0])
+    assert second.state_dict() == states[0]
+    assert [text for _, _, text in states[0]["waiting"]] == [ADVICE[len("ReLUDoctor: ") : -1]]
+
+
+class Kill(mg.callbacks.Callback):
+    """Kills three units at the begin of an epoch."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 4:
+            self.model[0].bias.data[[2, 5, 7]] = -99
+
+
+@pytest.mark.parametrize("often", [1, 2, 3, 4])
+@pytest.mark.parametrize("reviving", [True, False])
+def test_a_resumed_training_is_the_one_that_was_not_interrupted(tmp_path, often, reviving):
+    def run(epochs, path, **options):
+        model = sick()
+        optimizer = mg.optim.Adam(model.parameters(), lr=0.01)
+        callbacks = [
+            Kill(),
+            ReLUDoctor(X, every=often, revive=reviving, rng=2),
+            mg.callbacks.ModelCheckpoint(tmp_path / path),
+        ]
+        found = train(callbacks, model, epochs, optimizer=optimizer, **options)
+        return found.history, [p.numpy() for p in model.parameters()]
+
+    whole, weights = run(8, "whole")
+    run(5, "cut")
+    resumed, resumed_weights = run(8, "cut", resume=tmp_path / "cut")
+    assert resumed == whole
+    for p, q in zip(resumed_weights, weights, strict=True):
+        assert np.array_equal(p, q)
+    assert len(set(whole["dead_share"])) > 1
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [

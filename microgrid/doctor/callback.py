@@ -34,7 +34,7 @@ class ReLUDoctor(Callback):
         rng: None, a seed, or a generator, for new weights.
 
     Attributes:
-        reports: one Report for each look.
+        reports: one Report for each look; a run that is resumed has those from there on.
         revived: what was revived after each look: {layer: units}.
 
     Raises:
@@ -76,6 +76,7 @@ class ReLUDoctor(Callback):
     def _begin(self) -> None:
         self.reports: list[Report] = []
         self.revived: list[dict[str, list[int]]] = []
+        self._dead_share: float | None = None  # at the last look
         self._told: set[str] = set()
         self._waiting: list[Finding] = []
 
@@ -94,12 +95,12 @@ class ReLUDoctor(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Look at the model, if it is time."""
-        if epoch % self.every == 0 or not self.reports:
-            self._look()
+        if epoch % self.every == 0 or self._dead_share is None:
+            self._dead_share = self._look()
         if logs is not None:
-            logs["dead_share"] = self.reports[-1].dead_share
+            logs["dead_share"] = self._dead_share
 
-    def _look(self) -> None:
+    def _look(self) -> float:
         gradients: dict[str, Any] = {}
         if self.y is not None:
             loss = self.training.loss if self.loss is None else self.loss
@@ -109,6 +110,7 @@ class ReLUDoctor(Callback):
         self._waiting += report.findings
         if self.revive:
             self.revived.append(revive(self.model, self.x, rng=self.rng, optimizer=self.optimizer))
+        return report.dead_share
 
     def _tell(self) -> None:
         silent = not self.verbose or (self.verbose == "auto" and not self.params["verbose"])
@@ -119,10 +121,18 @@ class ReLUDoctor(Callback):
         self._waiting.clear()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the generator stands, and what was told."""
-        return {"rng": self.rng.bit_generator.state, "told": sorted(self._told)}
+        """Return where the generator stands, what was seen last, and what was and is to be told."""
+        return {
+            "rng": self.rng.bit_generator.state,
+            "dead_share": self._dead_share,
+            "told": sorted(self._told),
+            "waiting": [[f.kind, f.layer, f.text] for f in self._waiting],
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state."""
+        self._begin()
         self.rng.bit_generator.state = state["rng"]
+        self._dead_share = state["dead_share"]
         self._told = set(state["told"])
+        self._waiting = [Finding(*finding) for finding in state["waiting"]]
