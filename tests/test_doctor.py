@@ -1,6 +1,7 @@
 """The ReLU doctor: which units are dead, saturated or linear, and where activations are found."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 import microgrid as mg
 from microgrid import nn
+from microgrid.doctor.advice import findings_of
 from microgrid.doctor.units import FLAT, NEARLY_ALL
 
 X = np.random.default_rng(0).normal(size=(360, 2))
@@ -162,6 +164,35 @@ def test_what_is_not_finite_is_told_first():
         "Layer 0 (relu) gives nan or infinities: run the model inside mg.detect_anomaly() to see "
         "the line they come from."
     )
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("rows", [slice(None), slice(3, 4)], ids=["all", "one"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "leaky_relu", "relu6"])
+def test_of_samples_that_are_not_finite_nothing_is_said_about_units(bad, rows, activation):
+    x = X.copy()
+    x[rows] = bad
+    report = mg.diagnose(nn.MLP([2, 4, 1], activation, rng=0), x)
+    row = report.rows[0]
+    assert (row.dead, row.saturated, row.linear) == ((), (), ())
+    assert {finding.kind for finding in report.findings} <= {"not finite"}
+
+
+def test_beside_units_that_are_not_finite_dead_ones_are_told():
+    model = nn.MLP([2, 4, 1], rng=0)
+    model[0].bias.data = [np.nan, -99, np.inf, 0]
+    report = mg.diagnose(model, X)
+    assert report["0"].dead == (1,)
+    assert [finding.kind for finding in report.findings] == ["not finite", "dead"]
+
+
+def test_an_update_that_is_not_finite_hides_no_other():
+    model = nn.MLP([2, 4, 4, 1], rng=0)
+    optimizer = mg.optim.SGD(model.parameters(), lr=1e3)
+    mixed = mg.diagnose(model, X, X[:, :1], loss="mse", optimizer=optimizer)
+    rows = [replace(row, update=np.nan) if row.name == "0.weight" else row for row in mixed.weights]
+    found = findings_of(mixed.rows, rows, 360)
+    assert [f.layer for f in found if f.kind == "large update"] == ["2.weight"]
 
 
 # --- where activations are found -----------------------------------------------------------------

@@ -160,6 +160,7 @@ def _of_depth(rows: Sequence[ActivationRow]) -> Iterator[Finding]:
 def _of_updates(weights: Sequence[WeightRow]) -> Iterator[Finding]:
     """Yield which weights a step would change by unusually much or little."""
     known = [(row.update, row) for row in weights if row.update is not None]
+    known = [(update, row) for update, row in known if math.isfinite(update)]
     if not known:
         return
     largest, row = max(known, key=lambda pair: pair[0])

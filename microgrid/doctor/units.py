@@ -24,6 +24,8 @@ BENT = 0.01
 class Units(NamedTuple):
     """Which units of one activation are what: bool[units] each, at most one of them True.
 
+    A unit that gets or gives nan or infinities is none of it: its slopes say nothing.
+
     Attributes:
         dead: the slope is 0 on all samples.
         saturated: the slope is tiny on nearly all samples.
@@ -38,9 +40,16 @@ class Units(NamedTuple):
 def units_of(activation: Activation) -> Units:
     """Return what the units are; those are the last axis, and all others count samples."""
     slopes = rows(activation.slopes())
-    dead: Array = np.all(slopes == 0, axis=0)
-    saturated: Array = ~dead & (np.mean(_flat(activation, slopes), axis=0) >= NEARLY_ALL)
-    return Units(dead, saturated, ~dead & ~saturated & _same(activation, slopes))
+    sound: Array = _finite(activation.x._data) & _finite(activation.y._data)
+    dead: Array = sound & np.all(slopes == 0, axis=0)
+    busy = sound & ~dead
+    saturated: Array = busy & (np.mean(_flat(activation, slopes), axis=0) >= NEARLY_ALL)
+    return Units(dead, saturated, busy & ~saturated & _same(activation, slopes))
+
+
+def _finite(array: Array) -> Array:
+    found: Array = np.all(np.isfinite(rows(array).astype(np.float64)), axis=0)
+    return found
 
 
 def _flat(activation: Activation, slopes: Array) -> Array:
