@@ -238,6 +238,39 @@ def test_states_that_do_not_fit_change_nothing(change, fault):
     assert schedule.state_dict() == before
 
 
+def test_a_state_beyond_the_end_of_a_cycle_changes_nothing():
+    schedule = optim.OneCycleLR(optimizer_of(), 1.0, 10)
+    before = schedule.state_dict(), schedule.get_last_lr()
+    message = (
+        "load_state_dict: the state does not fit this OneCycleLR: last_epoch is 25, needed at most "
+        "total_steps, 10. Nothing was loaded. Build the schedule as it was when saved."
+    )
+    with pytest.raises(StateError, match=f"^{re.escape(message)}$"):
+        schedule.load_state_dict({**before[0], "last_epoch": 25})
+    assert (schedule.state_dict(), schedule.get_last_lr()) == before
+
+
+def test_a_state_whose_rate_cannot_be_computed_changes_nothing():
+    schedule = optim.LambdaLR(optimizer_of(), lambda t: 1 / (3 - t))
+    schedule.step()
+    before = schedule.state_dict(), schedule.get_last_lr()
+    with pytest.raises(ZeroDivisionError):
+        schedule.load_state_dict({**before[0], "last_epoch": 3, "base_lrs": [1.0, 2.0]})
+    assert (schedule.state_dict(), schedule.get_last_lr()) == before
+
+
+def test_integers_of_numpy_count_too():
+    three = np.int64(3)
+    by = [
+        lambda n: optim.StepLR(optimizer_of(), n),
+        lambda n: optim.CosineAnnealingLR(optimizer_of(), n),
+        lambda n: optim.OneCycleLR(optimizer_of(), 1.0, n),
+        lambda n: optim.MultiStepLR(optimizer_of(), [n]),
+    ]
+    for make in by:
+        assert values(make(three), 3) == values(make(3), 3)
+
+
 # --- settings -------------------------------------------------------------------------------------
 
 
@@ -324,6 +357,114 @@ def test_states_that_do_not_fit_change_nothing(change, fault):
             lambda o: optim.ReduceLROnPlateau(o, factor=1.0),
             ValueError,
             "ReduceLROnPlateau: factor=1.0 was given; it must be below 1, so that the rate falls.",
+        ),
+        (
+            lambda o: optim.StepLR(o, True),
+            ValueError,
+            "StepLR: step_size=True was given; it must be an integer, at least 1.",
+        ),
+        (
+            lambda o: optim.MultiStepLR(o, 3),
+            ValueError,
+            "MultiStepLR: milestones=3 was given; it must be a list of integers, each at least 0.",
+        ),
+        (
+            lambda o: optim.MultiStepLR(o, [-1]),
+            ValueError,
+            "MultiStepLR: milestones=[-1] was given; it must be a list of integers, each "
+            "at least 0.",
+        ),
+        (
+            lambda o: optim.MultiStepLR(o, [1.5]),
+            ValueError,
+            "MultiStepLR: milestones=[1.5] was given; it must be a list of integers, each "
+            "at least 0.",
+        ),
+        (
+            lambda o: optim.SequentialLR(o, [optim.StepLR(o, 3)] * 2, [-3]),
+            ValueError,
+            "SequentialLR: milestones=[-3] was given; it must be a list of integers, each "
+            "at least 0.",
+        ),
+        (
+            lambda o: optim.SequentialLR(o, 3, []),
+            ValueError,
+            "SequentialLR: schedulers=3 was given; it must be a list of schedules, such as StepLR.",
+        ),
+        (
+            lambda o: optim.LambdaLR(o, lambda t: "a"),
+            ValueError,
+            "LambdaLR: lr_lambda(0) is 'a'; it must be a number, at least 0.",
+        ),
+        (
+            lambda o: optim.LambdaLR(o, lambda t: -1.0),
+            ValueError,
+            "LambdaLR: lr_lambda(0) is -1.0; it must be a number, at least 0.",
+        ),
+        (
+            lambda o: optim.OneCycleLR(o, "a", 10),
+            ValueError,
+            "OneCycleLR: max_lr='a' was given; it must be a number, at least 0.",
+        ),
+        (
+            lambda o: optim.OneCycleLR(o, [0.1, -1], 10),
+            ValueError,
+            "OneCycleLR: max_lr=-1 was given; it must be a number, at least 0.",
+        ),
+        (
+            lambda o: optim.OneCycleLR(o, math.nan, 10),
+            ValueError,
+            "OneCycleLR: max_lr=nan was given; it must be a number, at least 0.",
+        ),
+        (
+            lambda o: optim.OneCycleLR(o, 1.0, 10, max_momentum=5),
+            ValueError,
+            "OneCycleLR: max_momentum=5 was given; it must be a number, at least 0 and below 1.",
+        ),
+        (
+            lambda o: optim.OneCycleLR(o, 1.0, 10, base_momentum="a"),
+            ValueError,
+            "OneCycleLR: base_momentum='a' was given; it must be a number, at least 0 and below 1.",
+        ),
+        (
+            lambda o: optim.OneCycleLR(o, 1.0, 10, div_factor=0),
+            ValueError,
+            "OneCycleLR: div_factor=0 was given; it must be a number above 0.",
+        ),
+        (
+            lambda o: optim.OneCycleLR(o, 1.0, 10, final_div_factor=-3),
+            ValueError,
+            "OneCycleLR: final_div_factor=-3 was given; it must be a number above 0.",
+        ),
+        (
+            lambda o: optim.OneCycleLR(o, 1.0, 10, pct_start=2),
+            ValueError,
+            "OneCycleLR: pct_start=2 was given; it must be a number from 0 to 1.",
+        ),
+        (
+            lambda o: optim.ReduceLROnPlateau(o, patience="a"),
+            ValueError,
+            "ReduceLROnPlateau: patience='a' was given; it must be an integer, at least 0.",
+        ),
+        (
+            lambda o: optim.ReduceLROnPlateau(o, cooldown=-1),
+            ValueError,
+            "ReduceLROnPlateau: cooldown=-1 was given; it must be an integer, at least 0.",
+        ),
+        (
+            lambda o: optim.ReduceLROnPlateau(o, threshold=math.nan),
+            ValueError,
+            "ReduceLROnPlateau: threshold=nan was given; it must be a number, at least 0.",
+        ),
+        (
+            lambda o: optim.ReduceLROnPlateau(o, eps="a"),
+            ValueError,
+            "ReduceLROnPlateau: eps='a' was given; it must be a number, at least 0.",
+        ),
+        (
+            lambda o: optim.ReduceLROnPlateau(o, min_lr=[0, None]),
+            ValueError,
+            "ReduceLROnPlateau: min_lr=None was given; it must be a number, at least 0.",
         ),
     ],
 )

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..recording import reads
 from .optimizer import Optimizer
 from .schedules import Schedule
-from .settings import check_count, check_number, check_state
+from .settings import (
+    check_count,
+    check_counts,
+    check_number,
+    check_positive,
+    check_share,
+    check_state,
+    is_share,
+)
 
 
 class OneCycleLR(Schedule):
@@ -72,31 +80,15 @@ class OneCycleLR(Schedule):
                 who, "steps_per_epoch", steps_per_epoch
             )
         self.total_steps = check_count(who, "total_steps", total_steps)
-        if not 0 <= check_number(who, "pct_start", pct_start) <= 1:
-            raise ValueError(f"{who}: pct_start={pct_start!r} was given; it must be from 0 to 1.")
-        if anneal_strategy not in ("cos", "linear"):
-            raise ValueError(
-                f"{who}: anneal_strategy={anneal_strategy!r} was given; it must be 'cos' or "
-                "'linear'."
-            )
-        groups = getattr(optimizer, "param_groups", [])
-        self.highest: list[Any] = (
-            list(max_lr) if isinstance(max_lr, (list, tuple)) else [max_lr] * len(groups)
-        )
-        if len(self.highest) != len(groups):
-            raise ValueError(
-                f"{who}: {len(self.highest)} rates max_lr were given for {len(groups)} groups; "
-                "give one for each, or one for all."
-            )
-        if cycle_momentum and not all("momentum" in g or "betas" in g for g in groups):
-            raise ValueError(
-                f"{who}: {type(optimizer).__name__} has neither momentum nor betas, which would "
-                "change. Pass cycle_momentum=False."
-            )
-        self.curve = _cosine if anneal_strategy == "cos" else _linear
-        self.cycle_momentum, self.three_phase = cycle_momentum, three_phase
+        self.curve = _curve(anneal_strategy)
+        self.highest = _for_each_group(who, "max_lr", max_lr, optimizer)
+        self.cycle_momentum, self.three_phase = bool(cycle_momentum), bool(three_phase)
         self.momenta = base_momentum, max_momentum
-        self.div_factor, self.final_div_factor = div_factor, final_div_factor
+        if cycle_momentum:
+            _check_momenta(optimizer, base_momentum=base_momentum, max_momentum=max_momentum)
+        self.div_factor = check_positive(who, "div_factor", div_factor)
+        self.final_div_factor = check_positive(who, "final_div_factor", final_div_factor)
+        check_share(who, {"pct_start": pct_start}, "pct_start")
         self.ends = self._ends(pct_start)
         super().__init__(optimizer)
 
@@ -151,6 +143,41 @@ class OneCycleLR(Schedule):
                 group["momentum"] = momentum
 
 
+def _for_each_group(who: str, name: str, given: Any, optimizer: Any) -> list[float]:
+    """Return a rate for each group."""
+    groups = len(getattr(optimizer, "param_groups", ()))
+    rates = list(given) if isinstance(given, (list, tuple)) else [given] * groups
+    if len(rates) != groups and hasattr(optimizer, "param_groups"):
+        raise ValueError(
+            f"{who}: {len(rates)} rates {name} were given for {groups} groups; give one for each, "
+            "or one for all."
+        )
+    return [check_number(who, name, rate) for rate in rates]
+
+
+def _check_momenta(optimizer: Any, **momenta: Any) -> None:
+    groups = getattr(optimizer, "param_groups", ())
+    if not all("momentum" in group or "betas" in group for group in groups):
+        raise ValueError(
+            f"OneCycleLR: {type(optimizer).__name__} has neither momentum nor betas, which would "
+            "change. Pass cycle_momentum=False."
+        )
+    for name, value in momenta.items():
+        if not is_share(value) or value == 1:
+            raise ValueError(
+                f"OneCycleLR: {name}={value!r} was given; it must be a number, at least 0 and "
+                "below 1."
+            )
+
+
+def _curve(strategy: Any) -> Callable[[float, float, float], float]:
+    if strategy not in ("cos", "linear"):
+        raise ValueError(
+            f"OneCycleLR: anneal_strategy={strategy!r} was given; it must be 'cos' or 'linear'."
+        )
+    return _cosine if strategy == "cos" else _linear
+
+
 def _cosine(start: float, end: float, share: float) -> float:
     return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
 
@@ -187,7 +214,13 @@ class SequentialLR(Schedule):
     def __init__(
         self, optimizer: Optimizer, schedulers: Sequence[Schedule], milestones: Sequence[int]
     ) -> None:
-        self.schedulers, self.milestones = list(schedulers), list(milestones)
+        if not isinstance(schedulers, (list, tuple)):
+            raise ValueError(
+                f"SequentialLR: schedulers={schedulers!r} was given; it must be a list of "
+                "schedules, such as StepLR."
+            )
+        self.schedulers = list(schedulers)
+        self.milestones = check_counts("SequentialLR", "milestones", milestones)
         if len(self.milestones) != len(self.schedulers) - 1:
             raise ValueError(
                 f"SequentialLR: {len(self.schedulers)} schedules and {len(self.milestones)} "
@@ -276,14 +309,12 @@ class ReduceLROnPlateau:
                 "needs one such as SGD(model.parameters(), lr=0.1)."
             )
         self.optimizer = optimizer
-        self.patience, self.threshold, self.cooldown, self.eps = patience, threshold, cooldown, eps
-        groups = len(optimizer.param_groups)
-        self.min_lrs = list(min_lr) if isinstance(min_lr, (list, tuple)) else [min_lr] * groups
-        if len(self.min_lrs) != groups:
-            raise ValueError(
-                f"ReduceLROnPlateau: {len(self.min_lrs)} rates min_lr were given for {groups} "
-                "groups; give one for each, or one for all."
-            )
+        who = "ReduceLROnPlateau"
+        self.patience = check_count(who, "patience", patience, least=0)
+        self.cooldown = check_count(who, "cooldown", cooldown, least=0)
+        self.threshold = check_number(who, "threshold", threshold)
+        self.eps = check_number(who, "eps", eps)
+        self.min_lrs = _for_each_group(who, "min_lr", min_lr, optimizer)
         self.best = math.inf if mode == "min" else -math.inf
         self.num_bad_epochs = self.cooldown_counter = 0
 

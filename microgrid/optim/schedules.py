@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 from ..recording import reads
 from .optimizer import Optimizer
-from .settings import check_count, check_number, check_state
+from .settings import check_count, check_counts, check_number, check_state
 
 
 class Schedule:
@@ -98,13 +99,22 @@ class Schedule:
 
         Raises:
             StateError: something does not fit; the message lists all of it.
+            Exception: what `rate`, or a function of yours, raises there.
         """
         check_state(self, state_dict)
-        for group, base in zip(self.optimizer.param_groups, state_dict["base_lrs"], strict=True):
+        before = self.state_dict()
+        self._take(state_dict)
+        try:
+            self._write()
+        except BaseException:  # of a function of the user's
+            self._take(before)
+            raise
+
+    def _take(self, state: Mapping[str, Any]) -> None:
+        for group, base in zip(self.optimizer.param_groups, state["base_lrs"], strict=True):
             group["initial_lr"] = float(base)
         for name in self.saved:
-            setattr(self, name, state_dict[name])
-        self._write()
+            setattr(self, name, state[name])
 
     def __repr__(self) -> str:
         return f"{self._name}(last_epoch={self.last_epoch}, lr={self.get_last_lr()})"
@@ -119,7 +129,8 @@ class LambdaLR(Schedule):
 
     Raises:
         TypeError: something in `lr_lambda` is no function.
-        ValueError: it is a list of another length than there are groups.
+        ValueError: it is a list of another length than there are groups, or a function gives
+            something else than a number from 0 up.
 
     >>> import microgrid as mg
     >>> optimizer = mg.optim.SGD([mg.zeros(1)], lr=1.0)
@@ -152,7 +163,14 @@ class LambdaLR(Schedule):
 
     def rates(self, t: int) -> list[float]:
         """Return the learning rates of all groups after t steps."""
-        return [base * f(t) for base, f in zip(self.base_lrs, self.functions, strict=True)]
+        pairs = zip(self.base_lrs, self.functions, strict=True)
+        return [base * _factor(f(t), t) for base, f in pairs]
+
+
+def _factor(value: Any, t: int) -> float:
+    if not isinstance(value, Real) or not float(value) >= 0:
+        raise ValueError(f"LambdaLR: lr_lambda({t}) is {value!r}; it must be a number, at least 0.")
+    return float(value)
 
 
 class StepLR(Schedule):
@@ -193,7 +211,7 @@ class MultiStepLR(Schedule):
         gamma: what it is multiplied by.
 
     Raises:
-        ValueError: gamma is negative.
+        ValueError: gamma is negative, or a milestone no integer from 0 up.
 
     >>> import microgrid as mg
     >>> schedule = MultiStepLR(mg.optim.SGD([mg.zeros(1)], lr=1.0), milestones=[1, 3], gamma=0.5)
@@ -204,7 +222,7 @@ class MultiStepLR(Schedule):
     """
 
     def __init__(self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1) -> None:
-        self.milestones = sorted(milestones)
+        self.milestones = sorted(check_counts("MultiStepLR", "milestones", milestones))
         self.gamma = check_number("MultiStepLR", "gamma", gamma)
         super().__init__(optimizer)
 
