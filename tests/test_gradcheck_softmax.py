@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from own_ops import declared
 
 import microgrid as mg
 
@@ -53,3 +54,31 @@ def test_a_wrong_factor_is_found_all_the_same(factor: float) -> None:
         assert not check(point(0.0, -8.0))
     finally:
         del mg.OPS["own_logsumexp"]
+
+
+# --- terms that cancel ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("power", range(2, 12))
+@pytest.mark.parametrize("factor", [1, -1, 1.1])
+def test_a_black_box_whose_terms_cancel_is_accepted(power: int, factor: float) -> None:
+    # log cosh is near x²/2, but the terms that it is made of have rounding errors of log 2.
+    x = np.array(factor * 2.0**-power)
+    for seed in range(3):
+        assert mg.testing.gradcheck(
+            lambda x: np.logaddexp(x, -x) - np.log(2), x, gradient=np.tanh, rng=seed
+        )
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+@pytest.mark.parametrize("power", range(2, 12))
+def test_an_op_whose_terms_cancel_is_accepted(power: int, dtype: str) -> None:
+    def kernel(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        size = np.abs(x)
+        return np.subtract(size + np.log1p(np.exp(-2 * size)), x.dtype.type(np.log(2)), out=out)
+
+    rule = lambda g, y, x: g * mg.tanh(x)  # noqa: E731
+    x = mg.tensor([2.0**-power], dtype=dtype, requires_grad=True)
+    with declared(name="own_log_cosh", kernel=kernel, vjps=(rule,), signature="()->()") as op:
+        for seed in range(3):
+            assert mg.testing.gradcheck(op, [x], rng=seed)

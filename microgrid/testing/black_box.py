@@ -16,7 +16,7 @@ from ..arrays import Array, as_array
 from ..errors import ShapeError
 from ..recording import Watcher
 from .comparison import DOUBLE, Comparison
-from .differences import noise_of
+from .differences import noise_close_by, noise_of
 from .findings import Failure
 from .subject import Subject, coarser, smallest, unit_roundoff
 from .values import RANDOM, not_finite, unequal
@@ -132,11 +132,15 @@ class BlackBoxCheck(Comparison):
 
     def rounding(self) -> tuple[Array, Array]:
         """Return the noise of the values, and none of the gradient, of which nothing is known."""
-        v = self.rng.choice([-1.0, 1.0], len(self.subject.start))
-        step = 64 * self.unit * max(np.abs(self.subject.start).max(initial=0), self.eps)
-        noise = noise_of(lambda t: self.value_at(self.reach(self.subject.start + t * v)), step)
+        start = self.subject.start
+        v = self.rng.choice([-1.0, 1.0], len(start))
+        step = 64 * self.unit * max(np.abs(start).max(initial=0), self.eps)
+        noise = noise_of(lambda t: self.value_at(self.reach(start + t * v)), step)
+        # Steps so small may leave a value as it is that is coarser than they are.
+        close = noise_close_by(lambda x: self.value_at(self.reach(x)), start, self.unit, self.rng)
+        noise = np.fmax(np.nan_to_num(noise), np.nan_to_num(close))
         rounding = np.sqrt(len(self.subject.start)) * self.unit * np.abs(self.rows)
-        return np.nan_to_num(noise), rounding[None]
+        return noise, rounding[None]
 
     def faults_of_value(self) -> list[Failure]:
         """Return why the value here tells nothing of its slopes."""

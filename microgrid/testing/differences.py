@@ -24,7 +24,7 @@ COLUMNS = 7  # of Neville's scheme: more gains nothing in double precision
 PATIENCE = 5  # halvings without an improvement
 HALVINGS = 60
 BEND = 1e-5  # relative difference of two slopes beyond which there is a kink between them
-LOOKS = 3  # at the noise of values close by
+LOOKS = 4  # at the noise of values close by
 SMALL = 2.0**-20  # the size that an input of 0 is taken to have at most
 CLOSER = 2.0**-10, 2.0**-20  # steps from which to look again
 DOUBT = 32  # times the errors of two estimates, by which they contradict each other
@@ -258,8 +258,10 @@ def noise_close_by(
     least = np.abs(point[point != 0]).min(initial=SMALL)
     sizes = np.where(point == 0, least, np.abs(point))
     found = np.zeros(())
-    for _ in range(LOOKS):  # coarse values may lie on a parabola by chance
-        v = sizes * rng.choice([-1, 1], len(point))
+    # Coarse values may lie on a parabola by chance, as where a step goes on by whole units of their
+    # last place: so there are several looks, each with a step of its own.
+    for _ in range(LOOKS):
+        v = sizes * rng.choice([-1, 1], len(point)) * rng.uniform(1, 2)
 
         def along(t: float, v: Array = v) -> Array:
             return function(point + t * v)
