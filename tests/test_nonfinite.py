@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import microgrid as mg
+from microgrid.finite import is_finite
 
 Function = Callable[..., Any]
 INF, NAN = math.inf, math.nan
@@ -641,3 +642,23 @@ def test_power_is_exp_of_log(base: float, exponent: float) -> None:
     mg.exp(mg.log(c) * d).backward()
     assert float(a.grad) == pytest.approx(float(c.grad), rel=1e-13)
     assert float(b.grad) == pytest.approx(float(d.grad), rel=1e-13, abs=1e-300)
+
+
+# --- the check -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("change", [np.array, np.transpose, lambda x: x[::2, ::3]])
+def test_the_largest_numbers_are_finite_and_a_single_nan_or_inf_is_not(
+    dtype: Any, change: Callable[[Any], Any]
+) -> None:
+    x = np.full((6, 9), np.finfo(dtype).max)  # the sum of squares overflows
+    assert is_finite(change(x))
+    for bad in (NAN, INF, -INF):
+        x[4, 6] = bad
+        assert not is_finite(change(x))
+
+
+def test_integers_and_nothing_are_finite() -> None:
+    for array in (np.arange(3), np.array([True]), np.zeros((0, 2))):
+        assert is_finite(array)
