@@ -358,6 +358,13 @@ def test_a_state_needs_what_its_own_settings_need():
             {"momentum_decay": -1},
             "NAdam: momentum_decay=-1 was given; it must be a number, at least 0.",
         ),
+        (Adam, {"amsgrad": "x"}, "Adam: amsgrad='x' was given; it must be True or False."),
+        (RMSprop, {"centered": 1}, "RMSprop: centered=1 was given; it must be True or False."),
+        (
+            NAdam,
+            {"decoupled_weight_decay": None},
+            "NAdam: decoupled_weight_decay=None was given; it must be True or False.",
+        ),
         (RMSprop, {"alpha": 2}, "RMSprop: alpha=2 was given; it must be a number from 0 to 1."),
         (RMSprop, {"momentum": -1}, "RMSprop: momentum=-1 was given; it must be a number, at"),
         (Adagrad, {"lr_decay": -1}, "Adagrad: lr_decay=-1 was given; it must be a number, at"),
@@ -393,6 +400,21 @@ def test_a_gradient_that_does_not_fit_changes_nothing(kind, grad, error):
         optimizer.step()
     assert not p.data.any()
     assert optimizer.state == {}
+
+
+@pytest.mark.parametrize("settings", [{}, {"momentum": 0.9}])
+@pytest.mark.parametrize("kind", [SGD, RMSprop])
+@pytest.mark.parametrize("dtype", ["complex128", "<U1"])
+def test_a_gradient_that_is_no_real_number_is_refused(kind, settings, dtype):
+    p = mg.tensor(np.zeros(2), requires_grad=True)
+    p.grad = np.ones(2).astype(dtype)
+    message = (
+        f"{kind.__name__}: the grad of parameter 0 has dtype {dtype}; the parameter has float64. "
+        "Use np.array(..., p.dtype)."
+    )
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        kind([p], **settings).step()
+    assert not p.data.any()
 
 
 def test_a_gradient_of_a_wider_dtype_is_rounded_first():

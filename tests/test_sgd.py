@@ -231,6 +231,7 @@ P = mg.tensor([1.0], requires_grad=True)
         ),
         ([{"params": []}], ValueError, "SGD: a group has no parameters."),
         ([{"lr": 1}], TypeError, "SGD: a group of type dict was given;"),
+        ([{"params": 3}], TypeError, "SGD: one int was given; params is an iterable of Tensors."),
         ([{"params": [P]}, P], TypeError, "SGD: a group of type Tensor was given;"),
         ([{"params": [P], "rate": 1}], ValueError, "SGD: a group sets rate; the settings are lr,"),
         ([{"params": [P], "lr": -1}], ValueError, "SGD: lr=-1 was given;"),
@@ -255,6 +256,7 @@ def test_params_that_cannot_be_optimised(params, error, message):
         ({"momentum": -1}, "SGD: momentum=-1 was given; it must be a number, at least 0."),
         ({"weight_decay": -1}, "SGD: weight_decay=-1 was given; it must be a number, at least 0."),
         ({"dampening": None}, "SGD: dampening=None was given; it must be a number."),
+        ({"nesterov": "x"}, "SGD: nesterov='x' was given; it must be True or False."),
         (
             {"nesterov": True},
             "SGD: nesterov=True was given with momentum=0.0 and dampening=0.0; it needs momentum "
@@ -340,7 +342,7 @@ def test_a_state_that_does_not_fit_changes_nothing_and_lists_all_faults():
     wrong["state"][9] = {}
     message = (
         "load_state_dict: the state does not fit this SGD: "
-        "group 0: SGD: lr=-1 was given; it must be a number, at least 0.; "
+        "group 0: SGD: lr=-1 was given; it must be a number, at least 0; "
         "group 1: missing momentum; group 1: unexpected rate; "
         "parameter 0: momentum_buffer has shape (4, 3) and dtype float64, needed (3, 4) and "
         "float64; "
@@ -389,6 +391,20 @@ def test_repr_shows_the_groups():
     assert repr(SGD([P], lr=0.5)) == (
         "SGD(1 parameters, lr=0.5, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False)"
     )
+
+
+@pytest.mark.parametrize("settings", [{}, {"momentum": 0.9}, {"weight_decay": 0.1}])
+@pytest.mark.parametrize(("shape", "given"), [((1, 3), (3,)), ((1,), ()), ((1, 1), (1,))])
+def test_a_gradient_that_numpy_would_stretch_is_refused(shape, given, settings):
+    p = mg.tensor(np.zeros(shape), requires_grad=True)
+    p.grad = np.ones(given)
+    message = (
+        f"SGD: the grad of parameter 0 has shape {given}; the parameter has {shape}, and the "
+        "shapes must be equal."
+    )
+    with pytest.raises(ShapeError, match=f"^{re.escape(message)}$"):
+        SGD([p], **settings).step()
+    assert not p.data.any()
 
 
 def test_a_parameter_that_requires_no_gradient_is_left_as_it_is():

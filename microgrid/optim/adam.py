@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays import Array
 from .moments import running_mean, running_square, shrink, step_down, with_decay
 from .optimizer import Group, Optimizer, Params, Slots
-from .settings import check_at_least_zero, check_betas
+from .settings import check_at_least_zero, check_betas, check_flags
 
 
 class Adam(Optimizer):
@@ -68,6 +68,7 @@ class Adam(Optimizer):
     def check(self, settings: Group) -> None:
         """Raise a ValueError if the settings make no sense."""
         check_at_least_zero(self._name, settings, "lr", "eps", "weight_decay")
+        check_flags(self._name, settings, "amsgrad")
         check_betas(self._name, settings)
 
     def remembered(self, group: Group) -> dict[str, float]:
@@ -201,6 +202,7 @@ class NAdam(Optimizer):
     def check(self, settings: Group) -> None:
         """Raise a ValueError if the settings make no sense."""
         check_at_least_zero("NAdam", settings, "lr", "eps", "weight_decay", "momentum_decay")
+        check_flags("NAdam", settings, "decoupled_weight_decay")
         check_betas("NAdam", settings)
 
     def count(self, group: Group, slots: Slots) -> None:

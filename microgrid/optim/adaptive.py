@@ -9,7 +9,7 @@ import numpy as np
 from ..arrays import Array
 from .moments import number, running_mean, running_square, step_down, with_decay
 from .optimizer import Group, Optimizer, Params, Slots
-from .settings import check_at_least_zero, check_share
+from .settings import check_at_least_zero, check_flags, check_share
 
 
 class RMSprop(Optimizer):
@@ -71,6 +71,7 @@ class RMSprop(Optimizer):
     def check(self, settings: Group) -> None:
         """Raise a ValueError if the settings make no sense."""
         check_at_least_zero("RMSprop", settings, "lr", "eps", "weight_decay", "momentum")
+        check_flags("RMSprop", settings, "centered")
         check_share("RMSprop", settings, "alpha")
 
     def remembered(self, group: Group) -> dict[str, float]:

@@ -21,7 +21,8 @@ Slots: TypeAlias = dict[str, Array]
 
 ONE = np.array(1)
 
-Scratch: TypeAlias = tuple[Array, int, "np.dtype[Any]"]  # memory, its size and dtype
+# Memory, with its shape and dtype: found in a tuple faster than at an array.
+Scratch: TypeAlias = tuple[Array, tuple[int, ...], "np.dtype[Any]"]
 
 
 class Optimizer:
@@ -119,7 +120,9 @@ class Optimizer:
                 if type(g) is not np.ndarray or g.shape != data.shape:
                     self.check_gradients()
                 if g.dtype is not data.dtype:
-                    g = g.astype(data.dtype, casting="same_kind")
+                    if not np.can_cast(g.dtype, data.dtype, "same_kind"):
+                        self.check_gradients()
+                    g = g.astype(data.dtype)
                 scratch = (self._scratch.get(p) or self.scratch(p))[0]
                 slots = self.state.get(p)
                 if slots is None or not slots.keys() >= starts.keys():
@@ -168,7 +171,7 @@ class Optimizer:
                 'with "params" and the settings that differ from the defaults.'
             )
         members = group["params"]
-        tensors = [members] if isinstance(members, Tensor) else list(members)
+        tensors = [members] if isinstance(members, Tensor) else as_list(self._name, members)
         if not tensors:
             raise ValueError(f"{self._name}: a group has no parameters. Leave it out.")
         unknown = [key for key in group if key != "params" and key not in self.defaults]
@@ -191,7 +194,7 @@ class Optimizer:
 
         Raises:
             ShapeError: one has another shape.
-            TypeError: one is no array.
+            TypeError: one is no array, or has a dtype that is not that of numbers like it.
         """
         for i, p in enumerate(self.parameters()):
             if p.grad is not None and not isinstance(p.grad, np.ndarray):
@@ -204,6 +207,11 @@ class Optimizer:
                     f"{self._name}: the grad of parameter {i} has shape {p.grad.shape}; the "
                     f"parameter has {p.shape}, and the shapes must be equal."
                 )
+            if p.grad is not None and not np.can_cast(p.grad.dtype, p.dtype, "same_kind"):
+                raise TypeError(
+                    f"{self._name}: the grad of parameter {i} has dtype {p.grad.dtype}; the "
+                    f"parameter has {p.dtype}. Use np.array(..., p.dtype)."
+                )
 
     def scratch(self, p: Tensor) -> Scratch:
         """Return memory of the shape and dtype of p, for use within one update."""
@@ -214,7 +222,7 @@ class Optimizer:
             self._scratch.clear()  # the dict stays: `step` has it in hand
             for q in everyone:
                 data = q._data
-                self._scratch[q] = (_shaped_as(data, pool), data.size, data.dtype)
+                self._scratch[q] = (_shaped_as(data, pool), data.shape, data.dtype)
         return self._scratch[p]
 
     def update(self, group: Group, data: Array, g: Array, scratch: Array, slots: Slots) -> None:

@@ -57,7 +57,7 @@ def _group_faults(
         try:
             optimizer.check(saved)
         except (TypeError, ValueError) as error:
-            yield f"group {i}: {error}"
+            yield f"group {i}: {str(error).removesuffix('.')}"
 
 
 def _slot_faults(

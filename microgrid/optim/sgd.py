@@ -12,7 +12,7 @@ from ..arrays import Array
 from ..core import Tensor, next_serial
 from ..ops.arithmetic import quiet
 from .optimizer import Group, Optimizer, Params, Slots
-from .settings import check_at_least_zero
+from .settings import check_at_least_zero, check_flags
 
 FLOAT32 = np.dtype(np.float32)
 
@@ -83,6 +83,7 @@ class SGD(Optimizer):
     def check(self, settings: Group) -> None:
         """Raise a ValueError if the settings make no sense."""
         check_at_least_zero("SGD", settings, "lr", "momentum", "weight_decay")
+        check_flags("SGD", settings, "nesterov")
         momentum, dampening = settings["momentum"], settings["dampening"]
         if not isinstance(dampening, Real):
             raise ValueError(f"SGD: dampening={dampening!r} was given; it must be a number.")
@@ -128,8 +129,8 @@ class SGD(Optimizer):
                     if g is None:
                         continue
                     data = p._data
-                    scratch, size, needed = memory.get(p) or self.scratch(p)
-                    if g.size != size:  # NumPy would stretch a smaller one
+                    scratch, shape, needed = memory.get(p) or self.scratch(p)
+                    if g.shape != shape:  # NumPy would stretch a smaller one
                         self.check_gradients()
                     direction = g if plain else self._remembered(p, g, group, scratch)
                     if dtype is not needed:
@@ -147,7 +148,7 @@ class SGD(Optimizer):
         if slots is not None or not group["momentum"]:
             buffer = None if slots is None else slots["momentum_buffer"]
             return _direction(p._data, g, group, scratch, buffer)
-        if g.shape != p.shape:  # later the buffer's shape will tell
+        if not np.can_cast(g.dtype, p.dtype, "same_kind"):  # np.array would cast it
             self.check_gradients()
         start = _direction(p._data, g, {**group, "momentum": 0.0}, scratch, None)
         buffer = np.array(start, p.dtype)
