@@ -3,6 +3,8 @@
 import copy
 import inspect
 import pickle
+import re
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -85,6 +87,53 @@ def test_options_that_make_no_sense_are_refused_at_once(make):
         make()
 
 
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (
+            lambda: nn.PReLU(0),
+            ValueError,
+            "PReLU: num_parameters=0 was given; it must be at least 1.",
+        ),
+        (
+            lambda: nn.PReLU(1.5),
+            TypeError,
+            "PReLU: num_parameters=1.5 was given; it must be an integer.",
+        ),
+        (
+            lambda: nn.PReLU(init=np.nan),
+            ValueError,
+            "PReLU: init=nan was given; it must be a finite number.",
+        ),
+        (
+            lambda: nn.PReLU(init=1e5, dtype="f2"),
+            ValueError,
+            "PReLU: init=100000.0 was given, which float16 does not hold. Choose a smaller "
+            "number, or another dtype.",
+        ),
+        (
+            lambda: nn.RReLU("a"),
+            ValueError,
+            "RReLU: lower='a' was given; it must be a finite number.",
+        ),
+        (
+            lambda: nn.RReLU(0, np.inf),
+            ValueError,
+            "RReLU: upper=inf was given; it must be a finite number.",
+        ),
+        (
+            lambda: nn.RReLU(rng="x"),
+            TypeError,
+            "RReLU: rng='x' was given; it must be None, a seed (an integer, at least 0), or a "
+            "numpy.random.Generator.",
+        ),
+    ],
+)
+def test_what_is_refused_is_named(make, error, message):
+    with pytest.raises(error, match=f"^{re.escape(message)}$"):
+        make()
+
+
 @pytest.mark.parametrize("kind", [nn.Softmax, nn.LogSoftmax, nn.CReLU, nn.Maxout])
 def test_an_axis_is_an_integer_and_any_axis_will_do_until_there_is_an_input(kind):
     for axis in (-2, 0, 1, np.int64(1)):
@@ -139,3 +188,14 @@ def test_rrelu_draws_in_training_only():
     assert np.array_equal(nn.RReLU(0.1, 0.3, rng=0)(x), -slopes)
     np.testing.assert_allclose(layer.eval()(x), -0.2, rtol=1e-6)  # float32
     assert layer(mg.tensor([2.0])).tolist() == [2.0]
+
+
+def test_rrelu_is_exact_on_fractions_in_training_too():
+    layer = nn.RReLU(Fraction(1, 8), Fraction(1, 4), rng=0)
+    x = mg.tensor(np.array([Fraction(-1, 3), Fraction(2, 3)]), requires_grad=True)
+    y = layer(x)
+    assert [type(v) for v in y.tolist()] == [Fraction, Fraction]
+    slope = np.random.default_rng(0).uniform(1 / 8, 1 / 4, 2)[0]
+    assert y.tolist() == [Fraction(slope) * Fraction(-1, 3), Fraction(2, 3)]
+    y.sum().backward()
+    assert x.grad.tolist() == [Fraction(slope), 1]

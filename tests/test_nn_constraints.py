@@ -271,6 +271,13 @@ def test_what_is_no_function_is_refused(rule, message):
         nn.Dense(2, 2, weight_constraint=rule)
 
 
+@pytest.mark.parametrize("option", ["bias_constraint", "bias_penalty"])
+def test_a_rule_for_a_bias_that_there_is_not_is_refused(option):
+    message = f"Dense: {option} was given with bias=False; there is no bias. Leave it out."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        nn.Dense(2, 2, bias=False, **{option: mg.sum})
+
+
 def test_a_function_that_changes_the_shape_is_refused_at_once():
     p = nn.Parameter([1.0, 2.0])
     message = (
@@ -279,6 +286,8 @@ def test_a_function_that_changes_the_shape_is_refused_at_once():
     )
     with pytest.raises(ShapeError, match=f"^{re.escape(message)}$"):
         p.constraint = mg.sum
+    with pytest.raises(ShapeError, match=f"^{re.escape(message)}$"):
+        p.constraint = lambda w: 3.0
     with pytest.raises(ValueError, match="axis 1 is out of bounds"):
         p.constraint = MaxNorm(1.0, axis=1)
     assert p.constraint is None

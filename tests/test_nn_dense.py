@@ -218,6 +218,32 @@ def test_mlp_refuses_fewer_than_two_sizes():
         MLP([3])
 
 
+@pytest.mark.parametrize("sizes", [3, None])
+def test_mlp_refuses_what_is_no_list(sizes):
+    message = (
+        f"MLP: sizes={sizes} was given; it needs a list of integers. Begin with the size of the "
+        "input, end with that of the output."
+    )
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        MLP(sizes)
+
+
+@pytest.mark.parametrize(
+    ("make", "who"),
+    [
+        (lambda: MLP([2, 1], rng="x"), "MLP"),
+        (lambda: Dense(2, 1, rng=-1, init="he_normal"), "he_normal"),
+    ],
+)
+def test_what_cannot_seed_the_weights_is_refused(make, who):
+    with pytest.raises(
+        TypeError,
+        match=rf"^{who}: rng=('x'|-1) was given; it must be None, a seed \(an integer, at least "
+        r"0\), or a numpy\.random\.Generator\.$",
+    ):
+        make()
+
+
 def test_lesson_4_by_hand_and_row_by_row():
     model = Sequential(Dense(2, 2, "relu", bias=False), Dense(2, 1, bias=False))
     model[0].weight.data = [[2.0, 4.0], [4.0, -5.0]]

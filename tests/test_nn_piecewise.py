@@ -215,6 +215,30 @@ def test_it_can_be_copied_saved_and_shown():
             {"features": 0},
             "PiecewiseLinear: features=0 was given; it must be at least 1.",
         ),
+        (
+            ([0, 1e5],),
+            {"dtype": "f2"},
+            "PiecewiseLinear: knots=[0.0, 100000.0] was given, which float16 does not hold. Choose "
+            "smaller numbers, or another dtype.",
+        ),
+        (
+            ([-6e4, 6e4],),  # each is one, but not the gap between them
+            {"dtype": "f2"},
+            "PiecewiseLinear: knots=[-60000.0, 60000.0] was given, which float16 does not hold. "
+            "Choose smaller numbers, or another dtype.",
+        ),
+        (
+            ([0], [1e39, 2e39]),
+            {},
+            "PiecewiseLinear: slopes=[1e+39, 2e+39] was given, which float32 does not hold. Choose "
+            "smaller numbers, or another dtype.",
+        ),
+        (
+            ([0],),
+            {"value": 1e39},
+            "PiecewiseLinear: value=1e+39 was given, which float32 does not hold. Choose smaller "
+            "numbers, or another dtype.",
+        ),
     ],
 )
 def test_options_that_make_no_sense_are_refused(arguments, options, message):
@@ -229,3 +253,24 @@ def test_the_last_dimension_is_that_of_the_features():
     )
     with pytest.raises(ShapeError, match=f"^{re.escape(message)}$"):
         PiecewiseLinear([0], features=2)(np.ones((4, 3)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        (
+            (1.0,),
+            {},
+            "PiecewiseLinear: knots=1.0 was given; it needs a list of numbers.",
+        ),
+        (
+            ([0],),
+            {"dtype": int},
+            "PiecewiseLinear: dtype=int64 was given; it needs floats. Pass float16, float32 or "
+            "float64.",
+        ),
+    ],
+)
+def test_options_of_another_type_are_refused(arguments, options, message):
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        PiecewiseLinear(*arguments, **options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import re
+from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
@@ -98,6 +99,25 @@ def test_a_probability_lies_between_0_and_1(p):
     message = f"Dropout: p={p!r} was given; it must be a number from 0 to 1."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         nn.Dropout(p)
+
+
+def test_what_cannot_seed_dropout_is_refused():
+    message = (
+        "Dropout: rng='x' was given; it must be None, a seed (an integer, at least 0), or a "
+        "numpy.random.Generator."
+    )
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        nn.Dropout(rng="x")
+
+
+@pytest.mark.parametrize("p", [0.5, 0.75])
+def test_dropout_is_exact_on_fractions(p):
+    x = np.array([Fraction(k, 3) for k in range(1, 9)])
+    y = nn.Dropout(p, rng=0)(x)
+    kept = np.random.default_rng(0).random(8, np.float32) >= p
+    assert kept.any()
+    assert y.tolist() == [v / (1 - Fraction(p)) if k else 0 for v, k in zip(x, kept, strict=True)]
+    assert mg.testing.gradcheck(lambda t: nn.Dropout(p, rng=0)(t), mg.tensor(x, requires_grad=True))
 
 
 # --- BatchNorm1d ---------------------------------------------------------------------------------
@@ -245,6 +265,12 @@ def test_batch_norm_names_the_shapes_that_it_takes(shape):
             lambda: nn.BatchNorm1d(2, dtype=int),
             DtypeError,
             "BatchNorm1d: dtype=int64 was given; it needs floats. Pass float16, float32 or "
+            "float64.",
+        ),
+        (
+            lambda: nn.BatchNorm1d(2, dtype="foo"),
+            DtypeError,
+            "BatchNorm1d: dtype='foo' was given; it needs floats. Pass float16, float32 or "
             "float64.",
         ),
         (

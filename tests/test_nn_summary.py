@@ -126,6 +126,20 @@ def test_a_tuple_that_is_no_shape_is_refused():
         nn.Dense(2, 1).summary((None, 2.5))
 
 
+def test_a_negative_size_is_refused():
+    message = (
+        "summary: the tuple (None, -5) was given; sizes are at least 0. Write None for the batch."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        nn.Dense(2, 1).summary((None, -5))
+
+
+def test_a_list_that_is_a_shape_is_refused():
+    message = "summary: the list [None, 2] was given; a shape is a tuple. Pass (None, 2)."
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        nn.Dense(2, 1).summary([None, 2])
+
+
 def test_an_input_that_does_not_fit_is_the_error_of_the_layer():
     with pytest.raises(mg.errors.ShapeError, match="its last dimension must be 2"):
         nn.Dense(2, 1).summary((None, 3))

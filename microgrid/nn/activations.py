@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -10,8 +11,10 @@ from numpy.typing import DTypeLike
 
 from .. import ops
 from ..core import Operand
+from ..ops.draws import as_generator
 from .init import Rng
 from .module import Module, Parameter, as_integer, check_instance, in_dtype_of
+from .targets import is_number
 
 # No numbers, but every axis that a layer's input can have; NumPy allows 64, and maxout adds one.
 NOTHING = np.zeros((0,) * 63, np.float32)
@@ -214,13 +217,25 @@ class PReLU(Module):
     Attributes:
         slope: float[num_parameters].
 
+    Raises:
+        TypeError: num_parameters is not an integer.
+        ValueError: it is below 1, or init is not a number that is finite in the dtype.
+
     Source: He, Zhang, Ren & Sun (2015).
     """
 
     def __init__(
         self, num_parameters: int = 1, init: float = 0.25, dtype: DTypeLike = np.float32
     ) -> None:
-        self.slope = Parameter(np.full(num_parameters, init), dtype)
+        count = as_integer("PReLU", "num_parameters", num_parameters, least=1)
+        first = _finite("PReLU", "init", init)
+        with np.errstate(over="ignore"):
+            self.slope = Parameter(np.full(count, first), dtype)
+        if not np.isfinite(self.slope.tolist()).all():
+            raise ValueError(
+                f"PReLU: init={init!r} was given, which {self.slope.dtype} does not hold. Choose a "
+                "smaller number, or another dtype."
+            )
 
     def forward(self, x: Operand) -> Any:
         """Return x where it is positive, slope * x elsewhere."""
@@ -239,13 +254,18 @@ class RReLU(Module):
         upper: the largest slope.
         rng: None, a seed, or a generator.
 
+    Raises:
+        ValueError: a bound is not a finite number, or they are not in order.
+        TypeError: rng is none of these.
+
     Source: Xu, Wang, Chen & Li (2015).
     """
 
     def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3, rng: Rng = None) -> None:
-        ops.rrelu(np.zeros(0), lower, upper)  # a fault in the bounds shows now
-        self.lower, self.upper = lower, upper
-        self.rng = np.random.default_rng(rng)
+        self.lower = _finite("RReLU", "lower", lower)
+        self.upper = _finite("RReLU", "upper", upper)
+        ops.rrelu(np.zeros(0), lower, upper)  # bounds out of order show now
+        self.rng = as_generator("RReLU", rng)
 
     def forward(self, x: Operand) -> Any:
         """Return x where it is positive, x times a slope elsewhere."""
@@ -254,6 +274,13 @@ class RReLU(Module):
     def extra_repr(self) -> str:
         """Return the bounds."""
         return f"lower={self.lower:.4g}, upper={self.upper:.4g}"
+
+
+def _finite(who: str, name: str, value: Any) -> Any:
+    """Return an option as it is, if it is a finite number."""
+    if not is_number(value) or not math.isfinite(value):
+        raise ValueError(f"{who}: {name}={value!r} was given; it must be a finite number.")
+    return value
 
 
 # By name they come with the defaults of their ops; what learns or draws is a layer.

@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike
 from ..core import Operand, Tensor
 from ..errors import ShapeError
 from ..ops import affine, matmul
+from ..ops.draws import as_generator
 from .activations import activation_name, named_activation
 from .init import INITIALIZERS, Initializer, Rng
 from .module import Module, Parameter, as_integer, check_instance, in_dtype_of
@@ -53,7 +54,8 @@ class Dense(Module):
         bias: float[out_features], or None.
 
     Raises:
-        ValueError: a size is below 1, or a name is not known.
+        ValueError: a size is below 1, a name is not known, or a rule is given for a bias that there
+            is not.
         ShapeError: in a call, the last dimension of x is not in_features. A constraint returns
             another shape than that of its parameter, or a penalty more than one number.
         TypeError: a constraint or penalty is no function.
@@ -86,12 +88,15 @@ class Dense(Module):
         weight = _initializer(init, self.activation)(shape, rng=rng, dtype=dtype)
         self.weight = Parameter(_of_shape(weight, shape), dtype)
         self.bias = Parameter(np.zeros(self.out_features), dtype) if bias else None
-        for p, constraint, penalty in (
-            (self.weight, weight_constraint, weight_penalty),
-            (self.bias, bias_constraint, bias_penalty),
-        ):
-            if p is not None:
-                p.constraint, p.penalty = constraint, penalty
+        self.weight.constraint, self.weight.penalty = weight_constraint, weight_penalty
+        if self.bias is not None:
+            self.bias.constraint, self.bias.penalty = bias_constraint, bias_penalty
+            return
+        for name, rule in (("bias_constraint", bias_constraint), ("bias_penalty", bias_penalty)):
+            if rule is not None:
+                raise ValueError(
+                    f"Dense: {name} was given with bias=False; there is no bias. Leave it out."
+                )
 
     def forward(self, x: Operand) -> Any:
         """Return activation(x @ weight + bias)."""
@@ -204,6 +209,7 @@ class MLP(Sequential):
 
     Raises:
         ValueError: there are fewer than two sizes, one is below 1, or the name is not known.
+        TypeError: the sizes are not a list of integers, or rng is none of these.
 
     >>> MLP([2, 16, 1])
     MLP(
@@ -219,12 +225,19 @@ class MLP(Sequential):
         rng: Rng = None,
         dtype: DTypeLike = np.float32,
     ) -> None:
+        try:
+            sizes = list(sizes)
+        except TypeError:
+            raise TypeError(
+                f"MLP: sizes={sizes!r} was given; it needs a list of integers. Begin with the size "
+                "of the input, end with that of the output."
+            ) from None
         if len(sizes) < 2:
             raise ValueError(
-                f"MLP: sizes={list(sizes)} was given; it needs at least the sizes of input and "
+                f"MLP: sizes={sizes} was given; it needs at least the sizes of input and "
                 "output. Put the sizes of hidden layers in between."
             )
-        generator = np.random.default_rng(rng)
+        generator = as_generator("MLP", rng)
         last = len(sizes) - 2
         super().__init__(
             *(

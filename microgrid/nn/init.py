@@ -15,6 +15,7 @@ from numpy.typing import DTypeLike
 
 from ..arrays import Array
 from ..errors import DtypeError, ShapeError
+from ..ops.draws import as_generator
 
 Rng: TypeAlias = "int | np.random.Generator | None"  # a string: naming it loads numpy.random
 
@@ -115,7 +116,9 @@ def orthogonal(
     """
     _fan_in("orthogonal", shape)
     rows, columns = math.prod(shape[:-1]), shape[-1]
-    draws = np.random.default_rng(rng).standard_normal((max(rows, columns), min(rows, columns)))
+    draws = as_generator("orthogonal", rng).standard_normal(
+        (max(rows, columns), min(rows, columns))
+    )
     q, r = np.linalg.qr(draws)
     # Householder's signs are a convention; with r's diagonal made positive q is uniform (Haar).
     q *= np.where(np.diagonal(r) < 0, -1.0, 1.0)
@@ -197,7 +200,7 @@ def _normal(
     who: str, shape: Sequence[int], rng: Rng, dtype: DTypeLike, variance: float, fan: Any
 ) -> Array:
     scale = math.sqrt(variance / max(fan(who, shape), 1))
-    draws = np.random.default_rng(rng).standard_normal(tuple(shape))
+    draws = as_generator(who, rng).standard_normal(tuple(shape))
     return np.asarray(draws * scale, _floats(who, dtype))
 
 
@@ -205,5 +208,5 @@ def _uniform(
     who: str, shape: Sequence[int], rng: Rng, dtype: DTypeLike, variance: float, fan: Any
 ) -> Array:
     bound = math.sqrt(3 * variance / max(fan(who, shape), 1))
-    draws = np.random.default_rng(rng).uniform(-bound, bound, tuple(shape))
+    draws = as_generator(who, rng).uniform(-bound, bound, tuple(shape))
     return np.asarray(draws, _floats(who, dtype))

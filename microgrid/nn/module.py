@@ -16,6 +16,7 @@ from ..ops.piecewise import zero
 from ..recording import changes
 from .parameter import Buffer as Buffer
 from .parameter import Parameter as Parameter
+from .parameter import float_dtype as float_dtype
 from .parameter import in_dtype as in_dtype
 from .parameter import in_dtype_of as in_dtype_of
 from .summary import table
@@ -304,7 +305,8 @@ class Module:
         shared counts in the first row. A layer that was not called shows "-".
 
         Raises:
-            TypeError: the tuple is no shape.
+            TypeError: the tuple is no shape, or a list is given that is one.
+            ValueError: a size is negative.
 
         >>> from microgrid.nn import MLP
         >>> print(MLP([2, 3, 1]).summary((None, 2)))

@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 
 from ..arrays import as_array
 from ..core import ArrayInTrace, Operand, Tensor, as_operand, wrap
-from ..errors import ShapeError
+from ..errors import DtypeError, ShapeError
 from ..recording import changes, no_grad, sees_arrays, watchers
 
 Rule: TypeAlias = Callable[[Any], Any]
@@ -99,8 +99,8 @@ class Parameter(Tensor):
                 f"as those of mg.nn.{'constraints' if what == 'constraint' else 'penalties'}."
             )
         with no_grad():
-            found = rule(wrap(self._data.copy()))
-        if as_operand("Parameter", found).shape != shape:
+            found = as_operand("Parameter", rule(wrap(self._data.copy())))
+        if found.shape != shape:
             raise ShapeError(
                 f"Parameter: the {what} given returns shape {found.shape} for a parameter of shape "
                 f"{self.shape}; it must return shape {shape}."
@@ -144,6 +144,24 @@ def _with_float32_numbers(who: str, data: Operand, dtype: DTypeLike | None) -> O
         return data
     array = as_array(who, data)
     return array if array.dtype.kind == "O" else array.astype(np.float32)
+
+
+def float_dtype(who: str, dtype: DTypeLike) -> np.dtype[Any]:
+    """Return the dtype of a layer.
+
+    Raises:
+        DtypeError: it is not one of floats.
+    """
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found is None or found.kind != "f":
+        given = repr(dtype) if found is None else found
+        raise DtypeError(
+            f"{who}: dtype={given} was given; it needs floats. Pass float16, float32 or float64."
+        )
+    return found
 
 
 def in_dtype_of(who: str, parameter: Tensor, x: Operand) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -14,7 +15,7 @@ from ..arrays import Array
 from ..core import Operand, Tensor
 from ..errors import ShapeError
 from ..recording import no_grad
-from .module import Module, Parameter, as_integer, in_dtype_of
+from .module import Module, Parameter, as_integer, float_dtype, in_dtype_of
 from .targets import is_number
 
 
@@ -48,7 +49,9 @@ class PiecewiseLinear(Module):
 
     Raises:
         ValueError: the knots do not increase, the number of slopes does not fit, a number is not
-            finite, or the slopes given are not monotone or convex.
+            finite in the dtype, or the slopes given are not monotone or convex.
+        TypeError: knots or slopes are no lists.
+        DtypeError: the dtype is not one of floats.
         ShapeError: in a call, the last dimension of x is not `features`.
 
     >>> layer = PiecewiseLinear(knots=[-1.0, 1.0], slopes=[0.0, 0.5, 0.0], value=0.0)
@@ -72,6 +75,7 @@ class PiecewiseLinear(Module):
         if features is not None:
             features = as_integer("PiecewiseLinear", "features", features, least=1)
         self.features, self.monotone, self.convex = features, bool(monotone), bool(convex)
+        dtype = float_dtype("PiecewiseLinear", dtype)
         places = _numbers("knots", knots)
         if not places or any(not a < b for a, b in pairwise(places)):
             raise ValueError(
@@ -80,11 +84,13 @@ class PiecewiseLinear(Module):
             )
         steep = self._first_slopes(len(places), slopes)
         start = _numbers("value", [places[0] if value is None else value])
-        self.first_knot = Parameter(self._each(places[:1]), dtype, learn_knots)
-        gaps = np.log(np.diff(places))
-        self.log_gaps = Parameter(self._each(gaps), dtype, learn_knots)
-        self.raw_slopes = Parameter(self._each(self._raw(steep)), dtype)
-        self.value = Parameter(self._each(start), dtype)
+        with np.errstate(all="ignore"):  # what the dtype does not hold is told by name
+            gaps = np.log(np.diff(places))
+            self.first_knot = Parameter(self._each(places[:1]), dtype, learn_knots)
+            self.log_gaps = Parameter(self._each(gaps), dtype, learn_knots)
+            self.raw_slopes = Parameter(self._each(self._raw(steep)), dtype)
+            self.value = Parameter(self._each(start), dtype)
+            self._check_finite(knots=places, slopes=steep.tolist(), value=start[0])
 
     def _each(self, numbers: Any) -> Array:
         """Return the numbers, once or for every feature."""
@@ -112,6 +118,17 @@ class PiecewiseLinear(Module):
                 "above the one before. Begin with small steps in place of none."
             )
         return np.array(steep)
+
+    def _check_finite(self, **given: Any) -> None:
+        """Raise unless what is computed from the parameters is finite in their dtype."""
+        for name, numbers in given.items():
+            with no_grad():
+                found: Array = getattr(self, name)._data
+            if not np.isfinite(found).all():
+                raise ValueError(
+                    f"PiecewiseLinear: {name}={numbers} was given, which {self.value.dtype} does "
+                    "not hold. Choose smaller numbers, or another dtype."
+                )
 
     # --- from what is learned to the function ----------------------------------------------------
 
@@ -198,7 +215,12 @@ def _softplus_of(y: Array) -> Array:
 
 
 def _numbers(name: str, given: Any) -> list[float]:
-    values = list(given)
-    if not all(is_number(v) and np.isfinite(v) for v in values):
+    try:
+        values = list(given)
+    except TypeError:
+        raise TypeError(
+            f"PiecewiseLinear: {name}={given!r} was given; it needs a list of numbers."
+        ) from None
+    if not all(is_number(v) and math.isfinite(v) for v in values):
         raise ValueError(f"PiecewiseLinear: {name}={values} was given; it needs finite numbers.")
     return [float(v) for v in values]

@@ -10,14 +10,14 @@ from numpy.typing import DTypeLike
 
 from .. import ops
 from ..core import Operand, Tensor, as_operand, assign
-from ..errors import DtypeError, ShapeError
+from ..errors import ShapeError
 from ..ops.axes import Axes, sizes
-from ..ops.draws import kept_like
+from ..ops.draws import as_generator, kept_like
 from ..ops.standardise import standardised
 from ..recording import no_grad
 from .init import Rng
-from .module import Buffer, Module, Parameter, as_integer, in_dtype
-from .targets import is_number
+from .module import Buffer, Module, Parameter, as_integer, float_dtype, in_dtype
+from .targets import is_number, number_like
 
 
 class Dropout(Module):
@@ -34,6 +34,7 @@ class Dropout(Module):
 
     Raises:
         ValueError: p is not a number from 0 to 1.
+        TypeError: rng is none of these.
 
     Source: Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov (2014).
 
@@ -48,7 +49,7 @@ class Dropout(Module):
         if not is_number(p) or not 0 <= p <= 1:
             raise ValueError(f"Dropout: p={p!r} was given; it must be a number from 0 to 1.")
         self.p = float(p)
-        self.rng = np.random.default_rng(rng)
+        self.rng = as_generator("Dropout", rng)
 
     def forward(self, x: Operand) -> Any:
         """Return x with some elements 0 and the others scaled, in training."""
@@ -58,7 +59,7 @@ class Dropout(Module):
         if not self.training or self.p == 0:
             return t
         scale = 1 / (1 - self.p) if self.p < 1 else 1.0
-        return ops.where(kept_like(t, p=self.p, rng=self.rng), t * scale, 0)
+        return ops.where(kept_like(t, p=self.p, rng=self.rng), t * number_like(t, scale), 0)
 
     def extra_repr(self) -> str:
         """Return the probability."""
@@ -90,6 +91,7 @@ class BatchNorm1d(Module):
 
     Raises:
         ValueError: num_features is below 1, eps is not positive, or momentum not from 0 to 1.
+        DtypeError: the dtype is not one of floats.
         ShapeError: in a call, x does not fit, or training has a single value per feature.
 
     Source: Ioffe & Szegedy (2015), with PyTorch's conventions.
@@ -119,7 +121,7 @@ class BatchNorm1d(Module):
                 "or None for the mean over all batches."
             )
         self.momentum = momentum
-        self.dtype = _float_dtype("BatchNorm1d", dtype)
+        self.dtype = float_dtype("BatchNorm1d", dtype)
         self.weight = Parameter(np.ones(n), self.dtype) if affine else None
         self.bias = Parameter(np.zeros(n), self.dtype) if affine else None
         # The variance of halves is often beyond them.
@@ -205,6 +207,7 @@ class LayerNorm(Module):
 
     Raises:
         ValueError: a size is below 1, there is none, or eps is not positive.
+        DtypeError: the dtype is not one of floats.
         ShapeError: in a call, the last dimensions of x are others.
 
     Source: Ba, Kiros & Hinton (2016).
@@ -228,7 +231,7 @@ class LayerNorm(Module):
                 "at least 1."
             )
         self.eps = _positive("LayerNorm", eps)
-        self.dtype = _float_dtype("LayerNorm", dtype)
+        self.dtype = float_dtype("LayerNorm", dtype)
         self.weight = Parameter(np.ones(self.normalized_shape), self.dtype) if affine else None
         self.bias = Parameter(np.zeros(self.normalized_shape), self.dtype) if affine else None
 
@@ -262,12 +265,3 @@ def _positive(who: str, eps: float) -> float:
     if not is_number(eps) or not 0 < eps < np.inf:
         raise ValueError(f"{who}: eps={eps!r} was given; it must be a positive number.")
     return float(eps)
-
-
-def _float_dtype(who: str, dtype: DTypeLike) -> np.dtype[Any]:
-    found = np.dtype(dtype)
-    if found.kind != "f":
-        raise DtypeError(
-            f"{who}: dtype={found} was given; it needs floats. Pass float16, float32 or float64."
-        )
-    return found

@@ -89,6 +89,10 @@ def _bytes(tensors: Iterable[Tensor]) -> int:
 
 def _output_shapes(model: Module, x: Any) -> dict[str, str]:
     """Return by the layers' names what they return for an example, or for inputs of a shape."""
+    if isinstance(x, list) and None in x:
+        raise TypeError(
+            f"summary: the list {x!r} was given; a shape is a tuple. Pass {tuple(x)!r}."
+        )
     if not isinstance(x, tuple):
         return {name: _text(found) for name, found in _shapes_seen(model, x).items()}
     dtype = next((p.dtype for p in model.parameters()), np.dtype(np.float32))
@@ -100,12 +104,18 @@ def _output_shapes(model: Module, x: Any) -> dict[str, str]:
 
 def _with_batch(shape: tuple[Any, ...], batch: int) -> tuple[int, ...]:
     try:
-        return tuple(batch if size is None else operator.index(size) for size in shape)
+        sizes = tuple(batch if size is None else operator.index(size) for size in shape)
     except TypeError:
         raise TypeError(
             f"summary: the tuple {shape!r} was given; a shape has integers, and None for the "
             "batch. Pass an example as an array."
         ) from None
+    if min(sizes, default=0) < 0:
+        raise ValueError(
+            f"summary: the tuple {shape!r} was given; sizes are at least 0. Write None for the "
+            "batch."
+        )
+    return sizes
 
 
 def _shapes_seen(model: Module, x: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..arrays import Array, into
+from ..arrays import Array, exact, into
 from ..core import Op
 from ..record import Domain
 
@@ -14,8 +14,26 @@ from ..record import Domain
 Rng: TypeAlias = "np.random.Generator | int | None"
 
 
+def as_generator(who: str, rng: Any) -> np.random.Generator:
+    """Return the generator that `rng` is or seeds.
+
+    Raises:
+        TypeError: it is none of what an rng can be.
+    """
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{who}: rng={rng!r} was given; it must be None, a seed (an integer, at least 0), or a "
+            "numpy.random.Generator."
+        ) from None
+
+
 def _uniform_like(x: Array, out: Array | None = None, *, low: float, high: float, rng: Rng) -> Any:
     drawn = np.random.default_rng(rng).uniform(low, high, x.shape)
+    if x.dtype.hasobject:  # a float would make Fractions floats
+        ratios = np.fromiter(map(exact, drawn.flat), object, drawn.size)
+        return into(out, ratios.reshape(drawn.shape))
     return into(out, drawn.astype(x.dtype, copy=False) if x.dtype.kind == "f" else drawn)
 
 
