@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DtypeError
+from .errors import DtypeError, ShapeError
 from .recording import copies, reads, watchers
 
 Array: TypeAlias = NDArray[Any]
@@ -28,7 +28,15 @@ def as_array(who: str, x: Any) -> Array:
     if type(x) is not np.ndarray:
         _check_no_mask(who, x)
         x = _without_tensors(x)
-    array = np.asarray(x)
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise
+        raise ShapeError(
+            f"{who}: lists of unequal lengths were given (inhomogeneous); they must fit one array. "
+            "Fill the short ones up, or pass them one by one."
+        ) from None
     if array.dtype.kind not in "biufO":
         raise DtypeError(f"{who}: data of dtype {array.dtype} was given; {NEEDED}")
     if array.dtype.kind == "O":

@@ -188,10 +188,11 @@ def test_divergence_from_what_is_no_probability(value):
         mg.kl_div_loss(np.zeros(2), [0.5, value])
 
 
-@pytest.mark.parametrize("smoothing", [-0.1, 1.1, math.nan, "a"])
-def test_smoothing_beyond_0_and_1(smoothing):
+@pytest.mark.parametrize("smoothing", [-0.1, 1.1, math.nan, "a", None])
+@pytest.mark.parametrize("labels", [LABELS, np.eye(4)[LABELS]])
+def test_smoothing_beyond_0_and_1(smoothing, labels):
     with pytest.raises(ValueError, match=r"it must lie between 0 and 1\.$"):
-        mg.cross_entropy(Z, LABELS, label_smoothing=smoothing)
+        mg.cross_entropy(Z, labels, label_smoothing=smoothing)
 
 
 @pytest.mark.parametrize("loss", [mg.cross_entropy, mg.nll_loss, mg.multi_margin_loss])
@@ -209,6 +210,15 @@ def test_weights_that_do_not_broadcast():
         mg.binary_cross_entropy_with_logits(np.zeros(2), np.zeros(2), weight=np.ones((3, 2)))
     with pytest.raises(ShapeError, match=r"^binary_cross_entropy_with_logits: a weight of shape"):
         mg.binary_cross_entropy_with_logits(np.zeros(2), np.zeros(2), weight=np.ones(3))
+
+
+def test_lists_of_unequal_lengths():
+    message = (
+        "mse_loss: lists of unequal lengths were given (inhomogeneous); they must fit one array. "
+        "Fill the short ones up, or pass them one by one."
+    )
+    with pytest.raises(ShapeError, match=f"^{re.escape(message)}$"):
+        mg.mse_loss([[1], [2, 3]], np.zeros(2))
 
 
 # --- what messages say ----------------------------------------------------------------------------

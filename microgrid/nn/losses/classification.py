@@ -76,7 +76,8 @@ def cross_entropy(
         soft = _shared(target, wide, weight, label_smoothing, ignore_index)
         losses = softmax_cross_entropy(wide, soft)
         return narrowed(reduced(who, losses, reduction, sample_weight), z, wide)
-    if weight is None and sample_weight is None and ignore_index is None and not label_smoothing:
+    plain = weight is None and sample_weight is None and ignore_index is None
+    if plain and label_smoothing == 0:
         target = as_class_indices(who, target, z)
         if reduction == "mean":
             return mean_cross_entropy(z, target)
@@ -85,7 +86,7 @@ def cross_entropy(
     share = as_class_weight(who, weight, wide, reduction == "mean")
     indices, counts = _counted(who, target, wide, ignore_index, sample_weight, reduction)
     total = _product(None if share is None else take(share, indices, axis=0), counts)
-    if not label_smoothing:
+    if label_smoothing == 0:
         counts = total
     else:
         indices = smoothed(one_hot(indices, z.shape[1], wide.dtype), label_smoothing, z.shape[1])
@@ -194,7 +195,7 @@ def _shared(
         )
     share = as_class_weight("cross_entropy", weight, z)
     soft = as_probabilities(labels, z)
-    if smoothing:
+    if smoothing != 0:
         soft = smoothed(soft, smoothing, z.shape[1])
     return _product(soft, share)
 
