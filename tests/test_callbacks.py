@@ -545,3 +545,12 @@ def test_metrics_of_several_predictions_are_refused():
     mg.fit(model, X, Y, **options)
     with pytest.raises(TypeError, match="fit: the model returned type tuple, and metrics need one"):
         mg.fit(model, X, Y, metrics="mae", compile=False, **options)
+
+
+def test_a_metric_of_ones_own_name_tells_its_direction():
+    metric = {"mine": mg.metrics.R2()}
+    stopping = EarlyStopping("mine", patience=3)
+    run = train(
+        [Results([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "mine"), stopping], epochs=6, metrics=metric
+    )
+    assert len(run.epoch) == 6

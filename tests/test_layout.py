@@ -24,7 +24,7 @@ ORDER = [
     "errors", "recording", "arrays", "signatures", "pieces", "selection", "record", "operators",
     "core", "files", "backward", "finite", "places", "anomaly",
     "replay", "ops", "creation", "protocols", "nested", "linearise", "directional", "transforms",
-    "per_sample",
+    "samples", "per_sample",
     "compiler", "nn", "nodes", "explanation", "diagrams",
     "optim", "data", "datasets", "metrics", "train", "testing", "plot", "doctor", "callbacks",
 ]  # fmt: skip

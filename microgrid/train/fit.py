@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -28,7 +28,7 @@ from .batches import (
 from .callbacks import Callback, Callbacks
 from .history import History
 from .loop import Plan, Training, measure, mode
-from .metrics import Metric, named_metrics
+from .metrics import Metrics, named_metrics
 from .monitors import ModelCheckpoint
 from .names import Loss, named_loss, named_optimizer
 from .progress import make_progress
@@ -48,7 +48,7 @@ def fit(
     epochs: int = 1,
     validation_data: Any = None,
     validation_split: float = 0.0,
-    metrics: str | Metric | Sequence[str | Metric] | None = (),
+    metrics: Metrics = (),
     callbacks: Callback | Iterable[Callback] | None = (),
     shuffle: bool = True,
     sample_weight: Any = None,
@@ -157,7 +157,7 @@ def evaluate(
     y: Any = None,
     *,
     loss: str | Loss,
-    metrics: str | Metric | Sequence[str | Metric] | None = (),
+    metrics: Metrics = (),
     sample_weight: Any = None,
     batch_size: int = 256,
     compile: bool = True,  # noqa: A002

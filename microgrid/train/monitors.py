@@ -11,7 +11,7 @@ import numpy as np
 
 from ..arrays import Array
 from ..files import as_path, save
-from ..metrics import direction
+from ..metrics import Metric, direction
 from .batches import as_count
 from .callbacks import Callback, Logs, monitored
 
@@ -36,6 +36,7 @@ class Best:
     mode: str
     min_delta: float
     value: float | None
+    metrics: Mapping[str, Metric]  # of the training, which know whether more is better
 
     def __init__(self, who: str, monitor: str, mode: str, min_delta: float = 0.0) -> None:
         if not isinstance(monitor, str):
@@ -46,7 +47,7 @@ class Best:
             raise ValueError(f"{who}: min_delta={min_delta!r} was given; it must be at least 0.")
         self.who, self.monitor, self.mode = who, monitor, mode
         self.min_delta = float(min_delta)
-        self.value = None
+        self.value, self.metrics = None, {}
 
     def improved(self, logs: Logs | None) -> bool:
         """Return whether the result is better than ever, and remember it; nan never is."""
@@ -64,7 +65,8 @@ class Best:
     def _direction(self) -> str:
         if self.mode != "auto":
             return self.mode
-        found = direction(self.monitor.removeprefix("val_"))
+        known = self.metrics.get(self.monitor.removeprefix("val_"))
+        found = direction(self.monitor) if known is None else known.better
         if found is None:
             raise ValueError(
                 f"{self.who}: monitor={self.monitor!r} was given, a name that does not tell "
@@ -139,6 +141,7 @@ class EarlyStopping(Callback):
         """Forget an earlier training, unless this one goes on from a saved state."""
         if not self.training.history.epoch:
             self._begin()
+        self._best.metrics = self.training.plan.metrics
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Look at the result, and end the training if it has not improved for long enough."""
@@ -247,6 +250,7 @@ class ModelCheckpoint(Callback):
         Raises:
             FileNotFoundError: there is none.
         """
+        self._best.metrics = self.training.plan.metrics
         folder = os.path.dirname(self.path) or "."
         if "{" not in folder and not os.path.isdir(folder):
             raise FileNotFoundError(
