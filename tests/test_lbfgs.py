@@ -239,6 +239,55 @@ def test_a_saved_state_goes_on_bit_for_bit(line_search, history, tmp_path):
             assert (again.state_dict()[name] == value).all()
 
 
+def test_other_parameters_than_before_begin_anew():
+    def trained(steps_before):
+        a, b = leaf(0.5, -1.0), leaf(2.0)
+        optimizer = LBFGS([a, b], max_iter=3)
+        closure = closure_of(optimizer, lambda: rosenbrock(a) + (b**2).sum())
+        if steps_before:
+            optimizer.step(closure)
+            a.data, b.data = [0.5, -1.0], [2.0]
+        b.requires_grad = False
+        saved = optimizer.state_dict()
+        assert saved["state"] == {}
+        optimizer.load_state_dict(saved)
+        optimizer.step(closure)
+        return a.tolist(), b.tolist()
+
+    assert trained(1) == trained(0)
+    assert trained(1)[1] == [2.0]
+
+
+def test_parameters_without_numbers_stay():
+    p = mg.zeros((2, 0), requires_grad=True)
+    optimizer = LBFGS([p])
+    assert optimizer.step(closure_of(optimizer, lambda: mg.sum(p) + 1)) == 1.0
+    assert optimizer.status == "gradient"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fault"),
+    [
+        ("length", math.nan, "length is not of finite numbers"),
+        ("scale", True, "scale is not of finite numbers"),
+        ("iterations", -3.5, "iterations is not an integer, at least 0"),
+        ("evaluations", -1, "evaluations is not an integer, at least 0"),
+    ],
+)
+def test_a_state_that_makes_no_sense_is_refused(name, value, fault):
+    p = leaf(-1.2, 1.0)
+    optimizer = LBFGS([p], max_iter=3)
+    optimizer.step(closure_of(optimizer, lambda: rosenbrock(p)))
+    saved = optimizer.state_dict()
+    saved["state"][0][name] = value
+    message = (
+        f"load_state_dict: the state does not fit this LBFGS: {fault}. Nothing was loaded. Build "
+        "the optimiser as it was when saved."
+    )
+    with pytest.raises(StateError, match=f"^{re.escape(message)}$"):
+        optimizer.load_state_dict(saved)
+
+
 def test_a_state_of_another_size_is_refused():
     p = leaf(1.0, 2.0)
     optimizer = LBFGS([p], max_iter=1)
@@ -278,6 +327,30 @@ def test_a_closure_that_goes_not_backward_is_refused():
         "LBFGS: no parameter has a gradient after the closure was called; it must call "
         "backward() on the loss.",
         LBFGS([p]).step, lambda: (p**2).sum(),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("loss", "what"),
+    [
+        (None, "a NoneType"),
+        ("loss", "a str"),
+        (mg.zeros(2), "a Tensor of shape (2,)"),
+        (np.zeros((0, 1)), "a ndarray of shape (0, 1)"),
+    ],
+)
+def test_a_closure_that_returns_no_loss_is_refused(loss, what):
+    p = leaf(1.0)
+
+    def closure():
+        (p * p).sum().backward()
+        return loss
+
+    refused(
+        TypeError,
+        f"LBFGS: the closure returned {what}; it must return the loss, one number. Write "
+        "`return loss` at its end.",
+        LBFGS([p]).step, closure,
     )  # fmt: skip
 
 

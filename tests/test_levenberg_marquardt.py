@@ -228,6 +228,31 @@ def test_frozen_parameters_stay():
     assert (model[0].weight.data == before).all()
 
 
+def test_other_parameters_than_before_begin_anew():
+    def trained(steps_before):
+        model, x, y, residuals = curve()
+        start = [p.numpy() for p in model.parameters()]
+        optimizer = LevenbergMarquardt(model.parameters(), max_iter=3)
+        if steps_before:
+            optimizer.step(residuals, x, y)
+        for p, value in zip(model.parameters(), start, strict=True):
+            p.data = value
+        model[0].weight.requires_grad = False
+        optimizer.step(residuals, x, y)
+        assert (model[0].weight.data == start[0]).all()
+        return optimizer.loss
+
+    assert trained(1) == trained(0)
+
+
+def test_parameters_without_numbers_stay():
+    x = np.ones((3, 2))
+    p, q = mg.zeros((2, 0), requires_grad=True), mg.zeros(2)
+    optimizer = LevenbergMarquardt([p])
+    assert optimizer.step(lambda x: x @ q + mg.sum(p) - 1, x) == 1.5
+    assert optimizer.status == "gradient"
+
+
 def test_grad_is_not_touched():
     model, x, y, residuals = curve()
     LevenbergMarquardt(model.parameters(), max_iter=3).step(residuals, x, y)
@@ -453,6 +478,16 @@ def test_one_number_instead_of_residuals_is_refused():
         "LevenbergMarquardt: residuals of shape () were given; it needs one or more in an array. "
         "Return the differences, not their sum.",
         optimizer.step, lambda: (p**2).sum(),
+    )  # fmt: skip
+
+
+def test_an_empty_batch_is_refused():
+    model = mg.nn.Dense(2, 2, rng=0)
+    refused(
+        ShapeError,
+        "LevenbergMarquardt: residuals of shape (0, 2) were given; it needs one or more in an "
+        "array. Return the differences, not their sum.",
+        LevenbergMarquardt(model.parameters()).step, model, np.zeros((0, 2)),
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,7 @@ class LBFGS(SecondOrder):
         "iterations", "evaluations", "direction", "length", "gradient", "changes", "steps",
         "scale",
     )  # fmt: skip
+    tallies = ("iterations", "evaluations")
     example = (
         "optimizer.step(closure), where closure() calls optimizer.zero_grad(), computes the loss, "
         "calls loss.backward() and returns the loss"
@@ -115,7 +117,7 @@ class LBFGS(SecondOrder):
                 `zero_grad`, and `backward` on the loss. It may be compiled.
 
         Raises:
-            TypeError: there is no closure.
+            TypeError: there is no closure, or it returns no number or goes not backward.
             NonFiniteError: the loss, or its gradient, is nan or infinite at the start.
         """
         self.check_call(closure)
@@ -197,13 +199,13 @@ class _Run:
                 return "evaluations"
             if self._is_level():
                 return "gradient"
-            change = np.abs(self.direction * self.length).max()
+            change = np.abs(self.direction * self.length).max(initial=0)
             if min(change, abs(self.now.loss - before)) <= s["tolerance_change"]:
                 return "change"
         return "iterations"
 
     def _is_level(self) -> bool:
-        return bool(np.abs(self.now.gradient).max() <= self.settings["tolerance_grad"])
+        return bool(np.abs(self.now.gradient).max(initial=0) <= self.settings["tolerance_grad"])
 
     def _turn(self) -> None:
         """Take the direction from the gradient here and the steps so far."""
@@ -248,7 +250,7 @@ class _Run:
     def _evaluate(self, length: float = 0.0) -> Trial:
         self.calls += 1
         loss = self.closure()
-        value = float(loss.item() if isinstance(loss, Tensor) else loss)
+        value = _number(loss)
         gradient = _gradient(self.optimizer)
         return Trial(length, value, float(gradient @ self.direction), gradient)
 
@@ -292,6 +294,24 @@ def _gradient(optimizer: LBFGS) -> Array:
     optimizer.check_gradients()
     given = (np.zeros(p.shape) if p.grad is None else p.grad for p in trained)
     return np.concatenate([np.ravel(g).astype(np.float64) for g in given])
+
+
+def _number(loss: Any) -> float:
+    """Return the loss as a float.
+
+    Raises:
+        TypeError: it is no number.
+    """
+    if isinstance(loss, (Tensor, np.ndarray)) and loss.size == 1:
+        return float(loss.item())
+    if not isinstance(loss, Real):
+        what = f"a {type(loss).__name__}"
+        what += f" of shape {loss.shape}" if isinstance(loss, (Tensor, np.ndarray)) else ""
+        raise TypeError(
+            f"LBFGS: the closure returned {what}; it must return the loss, one number. Write "
+            "`return loss` at its end."
+        )
+    return float(loss)
 
 
 def _finite(gradient: Array) -> str:

@@ -15,7 +15,7 @@ from ..errors import NonFiniteError, ShapeError
 from ..ops.arithmetic import quiet
 from .damped import SOLVERS, damped_step
 from .second_order import SecondOrder
-from .settings import check_at_least_zero, check_count
+from .settings import check_at_least_zero, check_count, check_flags
 
 LEAST = 1e-8  # the damping after a step without any that failed, over the largest of J'J
 UNSEEN = 1e-10  # a change of the loss, relative to it, that may be roundoff of the residuals
@@ -103,6 +103,7 @@ class LevenbergMarquardt(SecondOrder):
         tolerances = ("tolerance_grad", "tolerance_step", "tolerance_loss")
         check_at_least_zero(self._name, settings, "damping", *tolerances)
         check_count(self._name, "max_iter", settings["max_iter"])
+        check_flags(self._name, settings, "scaled", "compile")
         if settings["solver"] not in SOLVERS:
             raise ValueError(
                 f"{self._name}: solver={settings['solver']!r} was given; it must be one of "
@@ -209,7 +210,7 @@ class _Run:
                     return "stuck"
                 self._rescale()
             self.slope = self.J.T @ self.r
-            if np.abs(self.slope).max() <= self.settings["tolerance_grad"]:
+            if np.abs(self.slope).max(initial=0) <= self.settings["tolerance_grad"]:
                 return "gradient"
             reason = self._descend()
             if reason:
@@ -268,13 +269,13 @@ class _Run:
         self.scale = np.maximum(np.where(diagonal > 0, diagonal, 1.0), self.scale)
 
     def _largest(self) -> float:
-        return float(np.einsum("ij,ij->j", self.J, self.J).max()) or 1.0
+        return float(np.einsum("ij,ij->j", self.J, self.J).max(initial=0)) or 1.0
 
     def _weighted(self, rows: Array) -> Array:
         """Return rows of residuals as a vector, or of their Jacobian as a matrix, weighted."""
         if self.root is not None:
             rows = rows * self.root.reshape((-1,) + (1,) * (rows.ndim - 1))
-        return rows.reshape(-1, *rows.shape[2:])
+        return rows.reshape(rows.shape[0] * rows.shape[1], *rows.shape[2:])
 
 
 def half_square(r: Array) -> float:

@@ -95,6 +95,11 @@ class Residuals:
         return plain(*batch)
 
     def _rows(self, residuals: Any) -> Array:
+        self._check(residuals)
+        rows: Array = residuals._data.astype(np.float64)
+        return rows.reshape(len(rows), -1)
+
+    def _check(self, residuals: Any) -> None:
         if not isinstance(residuals, Tensor):
             raise TypeError(
                 f"{self.who}: the residuals are of type {type(residuals).__name__}; they must be a "
@@ -105,8 +110,6 @@ class Residuals:
                 f"{self.who}: residuals of shape {residuals.shape} were given; it needs one or "
                 "more in an array. Return the differences, not their sum."
             )
-        rows = residuals._data.astype(np.float64)
-        return rows.reshape(len(rows), -1)
 
     def _plainly(self, *batch: Operand) -> Any:
         with no_grad():
@@ -117,6 +120,7 @@ class Residuals:
 
     def _joined(self, samples: PerSample) -> tuple[Any, Any]:
         """Return the residuals, and their Jacobian as a matrix."""
+        self._check(samples.result)
         count = samples.result.size
         blocks = [ops.reshape(j, (count, -1)) for j in samples.jacobian()]
         return samples.result, ops.concatenate(blocks, axis=1)

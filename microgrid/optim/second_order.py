@@ -18,7 +18,8 @@ from .saving import faults_of
 class SecondOrder(Optimizer):
     """The base of optimisers that evaluate a closure, as often as they need, in each step.
 
-    Subclasses write `step(closure)`, and name in `memory` what they remember.
+    Subclasses write `step(closure)`, and name in `memory` what they remember, and in `tallies` what
+    of it are counts. It is forgotten when other parameters require a gradient than before.
 
     Attributes:
         loss: what was reached in the last step; None before the first.
@@ -28,12 +29,14 @@ class SecondOrder(Optimizer):
 
     needs_closure = True
     memory: tuple[str, ...] = ()
+    tallies: tuple[str, ...] = ()
     example = ""
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         super().__init__(params, defaults)
         self.loss: float | None = None
         self.status = "new"
+        self._remembered: list[Tensor] = []  # the parameters that the memory is of
 
     def add_param_group(self, group: Group) -> None:
         """Take the one group that there is.
@@ -113,10 +116,18 @@ class SecondOrder(Optimizer):
     def remember(self, **arrays: Any) -> None:
         """Keep arrays as the state, under the first parameter."""
         self.state[self.parameters()[0]] = {k: np.array(v) for k, v in arrays.items()}
+        self._remembered = self.trained()
 
     def recall(self) -> dict[str, Array]:
-        """Return what was kept; nothing before the first step."""
+        """Return what was kept; nothing before the first step, or once others are trained."""
+        if list(map(id, self._remembered)) != list(map(id, self.trained())):
+            return {}
         return self.state.get(self.parameters()[0], {})
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the settings and what is remembered, as copies."""
+        saved = super().state_dict()
+        return saved if self.recall() else {**saved, "state": {}}
 
     def faults_of_memory(self, saved: Mapping[str, Array]) -> list[str]:
         """Return what does not fit in saved arrays of the right names, in words."""
@@ -160,4 +171,13 @@ class SecondOrder(Optimizer):
                 arrays[name] = as_array(name, value)
             except (TypeError, ValueError):
                 faults.append(f"{name} is of type {type(value).__name__}, needed an array")
-        return arrays, faults or self.faults_of_memory(arrays)
+        return arrays, faults or self._numbers_in(arrays) or self.faults_of_memory(arrays)
+
+    def _numbers_in(self, arrays: Mapping[str, Array]) -> list[str]:
+        faults = []
+        for name, array in arrays.items():
+            if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
+                faults.append(f"{name} is not of finite numbers")
+            elif name in self.tallies and not (array.dtype.kind in "iu" and (array >= 0).all()):
+                faults.append(f"{name} is not an integer, at least 0")
+        return faults
