@@ -394,7 +394,7 @@ def test_repr_shows_the_groups():
 
 
 @pytest.mark.parametrize("settings", [{}, {"momentum": 0.9}, {"weight_decay": 0.1}])
-@pytest.mark.parametrize(("shape", "given"), [((1, 3), (3,)), ((1,), ()), ((1, 1), (1,))])
+@pytest.mark.parametrize(("shape", "given"), [((1, 3), (3,)), ((1,), ()), ((2, 0), (0,))])
 def test_a_gradient_that_numpy_would_stretch_is_refused(shape, given, settings):
     p = mg.tensor(np.zeros(shape), requires_grad=True)
     p.grad = np.ones(given)

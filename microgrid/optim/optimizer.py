@@ -21,8 +21,7 @@ Slots: TypeAlias = dict[str, Array]
 
 ONE = np.array(1)
 
-# Memory, with its shape and dtype: found in a tuple faster than at an array.
-Scratch: TypeAlias = tuple[Array, tuple[int, ...], "np.dtype[Any]"]
+Scratch: TypeAlias = tuple[Array, int, "np.dtype[Any]"]  # memory, its size and dtype
 
 
 class Optimizer:
@@ -222,7 +221,9 @@ class Optimizer:
             self._scratch.clear()  # the dict stays: `step` has it in hand
             for q in everyone:
                 data = q._data
-                self._scratch[q] = (_shaped_as(data, pool), data.shape, data.dtype)
+                # NumPy would stretch a gradient of the same size along a first dimension of 1.
+                size = -1 if data.size == 0 or data.shape[:1] == (1,) else data.size
+                self._scratch[q] = (_shaped_as(data, pool), size, data.dtype)
         return self._scratch[p]
 
     def update(self, group: Group, data: Array, g: Array, scratch: Array, slots: Slots) -> None:

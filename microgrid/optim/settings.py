@@ -112,7 +112,7 @@ def check_counts(who: str, name: str, values: Any) -> list[int]:
     Raises:
         ValueError: it does not.
     """
-    found = list(values) if isinstance(values, Iterable) else [None]
+    found: list[Any] = list(values) if isinstance(values, Iterable) else [None]
     if not all(is_count(value, 0) for value in found):
         raise ValueError(
             f"{who}: {name}={values!r} was given; it must be a list of integers, each at least 0."

@@ -129,8 +129,9 @@ class SGD(Optimizer):
                     if g is None:
                         continue
                     data = p._data
-                    scratch, shape, needed = memory.get(p) or self.scratch(p)
-                    if g.shape != shape:  # NumPy would stretch a smaller one
+                    scratch, size, needed = memory.get(p) or self.scratch(p)
+                    # NumPy would stretch a smaller one; to look at the size first is faster.
+                    if g.size != size and g.shape != data.shape:
                         self.check_gradients()
                     direction = g if plain else self._remembered(p, g, group, scratch)
                     if dtype is not needed:
@@ -148,7 +149,8 @@ class SGD(Optimizer):
         if slots is not None or not group["momentum"]:
             buffer = None if slots is None else slots["momentum_buffer"]
             return _direction(p._data, g, group, scratch, buffer)
-        if not np.can_cast(g.dtype, p.dtype, "same_kind"):  # np.array would cast it
+        # Later the buffer's shape and dtype will tell; np.array would cast anything.
+        if g.shape != p.shape or not np.can_cast(g.dtype, p.dtype, "same_kind"):
             self.check_gradients()
         start = _direction(p._data, g, {**group, "momentum": 0.0}, scratch, None)
         buffer = np.array(start, p.dtype)
