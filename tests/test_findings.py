@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from own_ops import doubled, variable
+from own_ops import declared, doubled, variable
 
 import microgrid as mg
 from microgrid.errors import DtypeError
@@ -88,6 +88,37 @@ def test_the_call_to_paste_repeats_the_check():
         with pytest.raises(mg.testing.GradientError) as error:
             eval(again, {"mg": mg, "op": op, "np": np})
     assert str(error.value) == f"gradcheck: {first}"
+
+
+def log_cosh(x, out=None):
+    size = np.abs(x)
+    return np.subtract(size + np.log1p(np.exp(-2 * size)), np.log(2), out=out)
+
+
+LOG_COSH = {"name": "log_cosh", "kernel": log_cosh, "vjps": (lambda g, y, x: g * mg.tanh(x),)}
+CALL = "log_cosh, call 0 of 1, on shapes ()"
+
+
+@named("at", [2.0**-52, 1e-10])  # whose cosh is 1 in doubles, so that the value is 0
+def test_a_difference_that_rounding_in_a_kernel_explains_is_told_as_that(at):
+    with declared(**LOG_COSH) as op:
+        found = report(op, variable(at), rng=0)
+    assert found.op == (
+        f"{CALL}. Or its values are rounded: numbers of size 1 inside the kernel would explain the "
+        "difference. If there are such, say so in its record, as by inner=lambda x: 1"
+    )
+
+
+def test_what_the_record_says_of_it_cures_it():
+    with declared(**LOG_COSH, inner=lambda x: 1) as op:
+        assert report(op, variable(2.0**-52), rng=0).ok
+
+
+@named("at", [1.0, 1e-3, 1e3])
+def test_a_wrong_rule_is_not_called_rounding(at):
+    wrong = {**LOG_COSH, "vjps": (lambda g, y, x: 1.001 * g * mg.tanh(x),)}
+    with declared(**wrong) as op:
+        assert report(op, variable(at), rng=0).op == CALL
 
 
 # --- the error as one number ----------------------------------------------------------------------

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from ..core import Op, Tensor
+from .findings import Failure
 from .orders import slopes_of
 from .selection_check import Check
-from .subject import Subject, recorded
+from .subject import Subject, recorded, unit_roundoff
 from .values import not_finite
 
 SPELLED = 24  # elements of inputs up to which a report spells them out
 CALLS = 300  # that are looked at one by one
+ORDINARY = 1000  # size of numbers inside a kernel that may be its business
 
 
 def failing_op(func: Any, inputs: list[Any], seed: int, order: int) -> str:
@@ -23,14 +25,39 @@ def failing_op(func: Any, inputs: list[Any], seed: int, order: int) -> str:
     calls = recorded(Subject(func, inputs))[0].calls
     for number, (op, arrays, params) in enumerate(calls[:CALLS]):
         tensors = _as_variables(op, arrays)
-        if any(x.requires_grad for x in tensors) and _fails(op, tensors, params, seed, order):
+        if not any(x.requires_grad for x in tensors):
+            continue
+        failures = _failures(op, tensors, params, seed, order)
+        if failures:
             shapes = ", ".join(str(a.shape) for a in arrays)
             given = f" and {params}" if params else ""
-            return f"{op.name}, call {number} of {len(calls)}, on shapes {shapes}{given}"
+            call = f"{op.name}, call {number} of {len(calls)}, on shapes {shapes}{given}"
+            return call + ("" if op.inner is not None else _of_rounding(failures))
     return ""
 
 
-def _fails(op: Op, tensors: list[Tensor], params: dict[str, Any], seed: int, order: int) -> bool:
+def _of_rounding(failures: list[Failure]) -> str:
+    """Return how large numbers inside a kernel must be to explain all of it; nothing if huge."""
+    unit = unit_roundoff(np.dtype(float))
+    sizes = []
+    for failure in failures:
+        if not isinstance(failure.analytic, float) or not isinstance(failure.numerical, float):
+            return ""
+        sizes.append(abs(failure.analytic - failure.numerical) * failure.step / unit)
+    if not max(sizes) <= ORDINARY:
+        return ""
+    return (
+        f". Or its values are rounded: numbers of size {max(1, *sizes):.0f} inside the kernel "
+        "would explain the difference. If there are such, say so in its record, as by "
+        f"inner=lambda x: {max(1, *sizes):.0f}"
+    )
+
+
+def _failures(
+    op: Op, tensors: list[Tensor], params: dict[str, Any], seed: int, order: int
+) -> list[Failure]:
+    """Return what is wrong with an op by itself, in the lowest order in which anything is."""
+
     def func(*xs: Any) -> Any:
         return op(*xs, **params)
 
@@ -42,10 +69,11 @@ def _fails(op: Op, tensors: list[Tensor], params: dict[str, Any], seed: int, ord
         subject = Subject(function, inputs)
         check = Check(subject, rng)
         if not_finite(subject, check.here):
-            return False
-        if check.compare(locate=False)[0]:
-            return True
-    return False
+            return []
+        failures = check.compare(locate=False)[0]
+        if failures:
+            return failures
+    return []
 
 
 def _as_variables(op: Op, arrays: Sequence[Any]) -> list[Tensor]:
