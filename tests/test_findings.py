@@ -114,6 +114,13 @@ def test_what_the_record_says_of_it_cures_it():
         assert report(op, variable(2.0**-52), rng=0).ok
 
 
+def test_in_single_precision_it_is_the_gradient_that_is_rounded():
+    # Off by one unit in the last place of float32 at 1.
+    rule = lambda g, y, x: g * (mg.tanh(x) + 2.0**-23)  # noqa: E731
+    with declared(**{**LOG_COSH, "vjps": (rule,)}) as op:
+        assert report(op, variable(2.0**-42, "float32"), rng=0).op == CALL
+
+
 @named("at", [1.0, 1e-3, 1e3])
 def test_a_wrong_rule_is_not_called_rounding(at):
     wrong = {**LOG_COSH, "vjps": (lambda g, y, x: 1.001 * g * mg.tanh(x),)}
