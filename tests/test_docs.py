@@ -16,7 +16,10 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 LANGUAGES = {"python", "sh", "text"}
-SPACES = [mg, mg.nn, mg.nn.init, mg.optim, mg.datasets, mg.metrics, mg.testing, mg.errors]
+SPACES = [
+    mg, mg.nn, mg.nn.init, mg.nn.constraints, mg.nn.penalties, mg.optim, mg.datasets, mg.metrics,
+    mg.callbacks, mg.testing, mg.errors,
+]  # fmt: skip
 KILOBYTE = 1000
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -201,7 +201,7 @@ def warn_uncompiled(who: str, what: str, error: TraceError) -> None:
 def _depth_of_user() -> int:
     """Return how many calls lie between the caller's warning and the user's line."""
     frame, depth = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_globals["__name__"].startswith("microgrid"):
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("microgrid"):
         frame, depth = frame.f_back, depth + 1
     return depth
 
