@@ -199,3 +199,10 @@ def test_rrelu_is_exact_on_fractions_in_training_too():
     assert y.tolist() == [Fraction(slope) * Fraction(-1, 3), Fraction(2, 3)]
     y.sum().backward()
     assert x.grad.tolist() == [Fraction(slope), 1]
+    seeded = lambda t: mg.rrelu(t, training=True, rng=0)  # noqa: E731
+    assert mg.testing.gradcheck(seeded, x)
+
+
+def test_prelu_is_exact_on_fractions():
+    layer = nn.PReLU(init=Fraction(1, 4), dtype=object)
+    assert layer(np.array([Fraction(-1, 3)])).tolist() == [Fraction(-1, 12)]

@@ -231,7 +231,7 @@ class PReLU(Module):
         first = _finite("PReLU", "init", init)
         with np.errstate(over="ignore"):
             self.slope = Parameter(np.full(count, first), dtype)
-        if not np.isfinite(self.slope.tolist()).all():
+        if not all(map(math.isfinite, self.slope.tolist())):
             raise ValueError(
                 f"PReLU: init={init!r} was given, which {self.slope.dtype} does not hold. Choose a "
                 "smaller number, or another dtype."
