@@ -17,7 +17,7 @@ BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 SCRIPTS = (
     "training_step.py", "op_cost.py", "import_time.py", "graph_scale.py", "compiled_curves.py",
     "compiled_prediction.py", "fit_epoch.py", "training_memory.py", "compile_cost.py",
-    "compile_passes.py",
+    "compile_passes.py", "small_data.py",
 )  # fmt: skip
 QUICK = ("--rounds", "1", "--seconds", "0.001", "--repeats", "0", "--threads", "1")
 
