@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -211,7 +212,9 @@ unit_of = Op(
     domains=(Domain(1.125, 1.875),),
     signature="(...)->()",
     shapes=(((3, 1),), ((1, 1),)),
-    reference=lambda x: np.array(0.5 ** np.floor(np.log2(x.max()) + 1) if np.any(x) else 1.0),
+    reference=lambda x: np.array(
+        math.ldexp(1.0, min(-math.frexp(x.max())[1], 1023)) if x.size else 1.0
+    ),
     formula="2^k",
     private=True,
 )
