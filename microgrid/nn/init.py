@@ -21,7 +21,14 @@ Rng: TypeAlias = "int | np.random.Generator | None"  # a string: naming it loads
 
 
 class Initializer(Protocol):
-    """What a layer's `init=` may be, besides a name."""
+    """What a layer's `init=` may be, besides a name.
+
+    >>> import microgrid as mg, numpy as np
+    >>> def halves(shape, *, rng, dtype):
+    ...     return np.full(shape, 0.5, dtype)
+    >>> mg.nn.Dense(2, 1, init=halves).weight.tolist()
+    [[0.5], [0.5]]
+    """
 
     def __call__(self, shape: tuple[int, ...], *, rng: Rng, dtype: DTypeLike) -> Any:
         """Return the first values, an array of this shape."""
@@ -38,6 +45,7 @@ def he_normal(shape: Sequence[int], rng: Rng = None, dtype: DTypeLike = np.float
 
     Raises:
         ShapeError: `shape` has fewer than two dimensions.
+        DtypeError: the dtype is not that of floats.
 
     Source: He, Zhang, Ren & Sun (2015), equation 10.
 
@@ -52,6 +60,11 @@ def he_uniform(shape: Sequence[int], rng: Rng = None, dtype: DTypeLike = np.floa
 
     Raises:
         ShapeError: `shape` has fewer than two dimensions.
+        DtypeError: the dtype is not that of floats.
+
+    >>> import microgrid as mg
+    >>> bool(abs(mg.nn.init.he_uniform((600, 8), rng=0)).max() <= 0.1)  # sqrt(6 / 600)
+    True
     """
     return _uniform("he_uniform", shape, rng, dtype, 2.0, _fan_in)
 
@@ -61,8 +74,13 @@ def glorot_normal(shape: Sequence[int], rng: Rng = None, dtype: DTypeLike = np.f
 
     Raises:
         ShapeError: `shape` has fewer than two dimensions.
+        DtypeError: the dtype is not that of floats.
 
     Source: Glorot & Bengio (2010), equation 12.
+
+    >>> import microgrid as mg
+    >>> round(float(mg.nn.init.glorot_normal((150, 50), rng=0).std()), 2)  # sqrt(2 / 200)
+    0.1
     """
     return _normal("glorot_normal", shape, rng, dtype, 1.0, _mean_fan)
 
@@ -72,8 +90,13 @@ def glorot_uniform(shape: Sequence[int], rng: Rng = None, dtype: DTypeLike = np.
 
     Raises:
         ShapeError: `shape` has fewer than two dimensions.
+        DtypeError: the dtype is not that of floats.
 
     Source: Glorot & Bengio (2010), equation 16.
+
+    >>> import microgrid as mg
+    >>> bool(abs(mg.nn.init.glorot_uniform((400, 200), rng=0)).max() <= 0.1)  # sqrt(6 / 600)
+    True
     """
     return _uniform("glorot_uniform", shape, rng, dtype, 1.0, _mean_fan)
 
@@ -83,8 +106,13 @@ def lecun_normal(shape: Sequence[int], rng: Rng = None, dtype: DTypeLike = np.fl
 
     Raises:
         ShapeError: `shape` has fewer than two dimensions.
+        DtypeError: the dtype is not that of floats.
 
     Source: LeCun, Bottou, Orr & Müller (1998), section 4.6.
+
+    >>> import microgrid as mg
+    >>> round(float(mg.nn.init.lecun_normal((100, 50), rng=0).std()), 2)  # sqrt(1 / 100)
+    0.1
     """
     return _normal("lecun_normal", shape, rng, dtype, 1.0, _fan_in)
 
@@ -94,6 +122,11 @@ def lecun_uniform(shape: Sequence[int], rng: Rng = None, dtype: DTypeLike = np.f
 
     Raises:
         ShapeError: `shape` has fewer than two dimensions.
+        DtypeError: the dtype is not that of floats.
+
+    >>> import microgrid as mg
+    >>> bool(abs(mg.nn.init.lecun_uniform((300, 8), rng=0)).max() <= 0.1)  # sqrt(3 / 300)
+    True
     """
     return _uniform("lecun_uniform", shape, rng, dtype, 1.0, _fan_in)
 
@@ -107,6 +140,7 @@ def orthogonal(
 
     Raises:
         ShapeError: `shape` has fewer than two dimensions.
+        DtypeError: the dtype is not that of floats.
 
     Source: Saxe, McClelland & Ganguli (2014).
 
@@ -128,7 +162,15 @@ def orthogonal(
 
 
 def zeros(shape: Sequence[int], rng: Rng = None, dtype: DTypeLike = np.float32) -> Array:
-    """Return zeros, for biases. `rng` is not used."""
+    """Return zeros, for biases. `rng` is not used.
+
+    Raises:
+        DtypeError: the dtype is not that of floats.
+
+    >>> import microgrid as mg
+    >>> mg.nn.init.zeros((2,))
+    array([0., 0.], dtype=float32)
+    """
     return np.zeros(tuple(shape), _floats("zeros", dtype))
 
 
@@ -136,6 +178,9 @@ def constant(
     shape: Sequence[int], rng: Rng = None, dtype: DTypeLike = np.float32, value: float = 0.0
 ) -> Array:
     """Return an array filled with `value`. `rng` is not used.
+
+    Raises:
+        DtypeError: the dtype is not that of floats.
 
     >>> from functools import partial
     >>> partial(constant, value=0.5)((2,))
