@@ -75,6 +75,10 @@ def l1_loss(
     Raises:
         ShapeError: the shapes differ.
         ValueError: `reduction` is not known, or a weight is negative or not finite.
+
+    >>> import microgrid as mg
+    >>> mg.l1_loss(mg.tensor([1.0, 2.0]), [0.0, 4.0], reduction="none")
+    tensor([1., 2.])
     """
     p, t = alike("l1_loss", prediction, target)
     return reduced("l1_loss", absolute(subtract(p, t)), reduction, sample_weight)
@@ -137,6 +141,10 @@ def smooth_l1_loss(
             finite.
 
     Source: Girshick (2015), equation 3.
+
+    >>> import microgrid as mg
+    >>> mg.smooth_l1_loss(mg.tensor([0.5, 3.0]), [0.0, 0.0], beta=2.0, reduction="none")
+    tensor([0.0625, 2.    ])
     """
     if not is_number(beta) or not beta >= 0:
         raise ValueError(f"smooth_l1_loss: beta={beta!r} was given; it must be a number from 0 up.")
