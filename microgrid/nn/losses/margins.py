@@ -74,6 +74,10 @@ def squared_hinge_loss(
         ShapeError: the shapes differ.
         ValueError: a target is neither -1 nor 1, `reduction` is not known, or a weight is negative
             or not finite.
+
+    >>> import microgrid as mg
+    >>> mg.squared_hinge_loss(mg.tensor([0.5, -2.0, 1.0]), [1, -1, -1], reduction="none")
+    tensor([0.25, 0.  , 4.  ])
     """
     losses = square(relu(_shortfall("squared_hinge_loss", prediction, target)))
     return reduced("squared_hinge_loss", losses, reduction, sample_weight)
