@@ -37,6 +37,10 @@ class Domain:
     Raises:
         TypeError: `include` is no tuple.
         ValueError: `low` is above `high` or one is not finite, or there is no such kind.
+
+    >>> import microgrid as mg
+    >>> mg.Domain(0.01, 10.0, include=(1.0,))  # of an op like log: no number below 0 is drawn
+    Domain(low=0.01, high=10.0, include=(1.0,), kind='float')
     """
 
     low: float = -3.0
@@ -64,6 +68,12 @@ class EachInput:
 
     `rule(wanted, g, y, *inputs, **params)` returns a gradient for each input, or None for one whose
     place in `wanted` is False.
+
+    >>> import microgrid as mg
+    >>> def rule(wanted, g, y, *inputs):  # of y = a + b + ...
+    ...     return [g if place else None for place in wanted]
+    >>> mg.EachInput(rule).only(1, count=3)(5.0, 9.0, 2.0, 3.0, 4.0)
+    5.0
     """
 
     rule: Rule
