@@ -17,6 +17,12 @@ class Pieces:
 
     `slopes` has one entry more than `knots`: the slope left of the first knot, between neighbours,
     and right of the last. `through` is one point (x, y) on the graph.
+
+    >>> import microgrid as mg, numpy as np
+    >>> from microgrid.pieces import evaluate
+    >>> held = mg.Pieces(knots=(-1, 1), slopes=(0, 1, 0))  # between -1 and 1
+    >>> evaluate(np.array([-3.0, 0.5, 2.0]), held)
+    array([-1. ,  0.5,  1. ])
     """
 
     knots: tuple[Any, ...]
