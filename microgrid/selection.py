@@ -34,6 +34,13 @@ class Selection:
 
     Raises:
         TypeError: a field is no function.
+
+    >>> import microgrid as mg, numpy as np
+    >>> from microgrid.selection import Moving, order
+    >>> maximum = mg.Selection(choose=order, piece=lambda side, a, b: np.where(side > 0, a, b))
+    >>> side = maximum.choose(Moving(np.array([1.0, 7.0])), Moving(np.array([2.0, 2.0])))
+    >>> maximum.piece(side, np.array([10.0, 70.0]), np.array([20.0, 20.0]))
+    array([20., 70.])
     """
 
     choose: Callable[..., Any]
