@@ -20,6 +20,12 @@ class History:
         reason: why the training ended early, or "".
         programs: how many programs were compiled, one for each size of batch; 0 if the steps ran
             uncompiled.
+
+    >>> import microgrid as mg, numpy as np
+    >>> x = np.ones((4, 1))
+    >>> run = mg.fit(mg.nn.Dense(1, 1), x, x, loss="mse", optimizer="sgd", epochs=2, verbose=0)
+    >>> run.epoch, len(run.history["loss"]), run.interrupted
+    ([0, 1], 2, False)
     """
 
     history: dict[str, list[float]] = field(default_factory=dict)
