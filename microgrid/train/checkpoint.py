@@ -101,6 +101,16 @@ def load_checkpoint(
         StateError: the state does not fit.
         TypeError: an argument is of another type.
         OSError: the file cannot be read.
+
+    >>> import microgrid as mg, os, tempfile
+    >>> model, twin = mg.nn.Dense(2, 2), mg.nn.Dense(2, 2)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "run.safetensors")
+    ...     mg.save_checkpoint(path, model, extra={"epoch": 3})
+    ...     mg.load_checkpoint(path, twin)
+    {'epoch': 3}
+    >>> twin.weight.tolist() == model.weight.tolist()
+    True
     """
     place = as_path("load_checkpoint", path)
     _check_types("load_checkpoint", model, optimizer, rng)
