@@ -188,6 +188,13 @@ class TerminateOnNaN(Callback):
     """End the training, without the error, if the loss becomes nan or infinite.
 
     The History has what came before; its `reason` says what happened.
+
+    >>> import microgrid as mg, numpy as np
+    >>> x, far = np.ones((4, 1)), np.full((4, 1), 1e30)  # its square is beyond float32
+    >>> run = mg.fit(mg.nn.Dense(1, 1), x, far, loss="mse", optimizer="sgd", verbose=0,
+    ...              callbacks=mg.callbacks.TerminateOnNaN())
+    >>> run.reason.partition(";")[0]
+    'fit: the loss is inf in epoch 1, batch 1'
     """
 
     def conclude(self, epoch: int | None, logs: Logs | None = None) -> None:
