@@ -46,6 +46,16 @@ class Optimizer:
         TypeError: `params` is one Tensor, or holds something else than Tensors.
         ValueError: there are no parameters, one is given twice, or a setting makes no sense.
         GraphError: a Tensor is not a leaf.
+
+    >>> import microgrid as mg, numpy as np
+    >>> class SignDescent(mg.optim.Optimizer):
+    ...     def update(self, group, data, g, scratch, slots):
+    ...         data -= group["lr"] * np.sign(g)
+    >>> x = mg.tensor([3.0, -3.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> SignDescent([x], {"lr": 0.5}).step()
+    >>> x.data
+    array([ 2.5, -2.5])
     """
 
     slots: tuple[str, ...] = ()
