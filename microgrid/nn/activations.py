@@ -46,13 +46,21 @@ class Activation(Module):
 
 
 class ReLU(Activation):
-    """max(x, 0), with slope 0 at 0."""
+    """max(x, 0), with slope 0 at 0.
+
+    >>> ReLU()([-2.0, 0.0, 2.0])
+    array([0., 0., 2.])
+    """
 
     op = ops.relu
 
 
 class LeakyReLU(Activation):
-    """x where it is positive, negative_slope * x elsewhere."""
+    """x where it is positive, negative_slope * x elsewhere.
+
+    >>> LeakyReLU(0.1)([-2.0, 0.0, 2.0])
+    array([-0.2,  0. ,  2. ])
+    """
 
     op = ops.leaky_relu
 
@@ -61,13 +69,21 @@ class LeakyReLU(Activation):
 
 
 class ReLU6(Activation):
-    """x, held between 0 and 6."""
+    """x, held between 0 and 6.
+
+    >>> ReLU6()([-1.0, 3.0, 8.0])
+    array([0., 3., 6.])
+    """
 
     op = ops.relu6
 
 
 class CReLU(Activation):
-    """relu(x) and relu(-x), side by side: the axis doubles in size."""
+    """relu(x) and relu(-x), side by side: the axis doubles in size.
+
+    >>> CReLU()([-2.0, 3.0])
+    array([0., 3., 2., 0.])
+    """
 
     op = ops.crelu
 
@@ -85,7 +101,11 @@ class Hardtanh(Activation):
 
 
 class Hardsigmoid(Activation):
-    """x / 6 + 1/2, held between 0 and 1."""
+    """x / 6 + 1/2, held between 0 and 1.
+
+    >>> Hardsigmoid()([-3.0, 0.0, 1.5])
+    array([0.  , 0.5 , 0.75])
+    """
 
     op = ops.hardsigmoid
 
@@ -100,7 +120,11 @@ class Softshrink(Activation):
 
 
 class Maxout(Activation):
-    """The largest of each group of pool_size neighbours: the axis shrinks by that factor."""
+    """The largest of each group of pool_size neighbours: the axis shrinks by that factor.
+
+    >>> Maxout(2)([1.0, 5.0, -2.0, -3.0])
+    array([ 5., -2.])
+    """
 
     op = ops.maxout
 
@@ -114,25 +138,41 @@ class Maxout(Activation):
 
 
 class Sigmoid(Activation):
-    """1 / (1 + exp(-x))."""
+    """1 / (1 + exp(-x)).
+
+    >>> Sigmoid()([-2.0, 0.0, 2.0])
+    array([0.11920292, 0.5       , 0.88079708])
+    """
 
     op = ops.sigmoid
 
 
 class Tanh(Activation):
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent.
+
+    >>> Tanh()([-2.0, 0.0, 2.0])
+    array([-0.96402758,  0.        ,  0.96402758])
+    """
 
     op = ops.tanh
 
 
 class Softplus(Activation):
-    """ln(1 + exp(x)), a smooth relu."""
+    """ln(1 + exp(x)), a smooth relu.
+
+    >>> Softplus()([-2.0, 0.0, 2.0])
+    array([0.12692801, 0.69314718, 2.12692801])
+    """
 
     op = ops.softplus
 
 
 class Softsign(Activation):
-    """x / (1 + |x|)."""
+    """x / (1 + |x|).
+
+    >>> Softsign()([-1.0, 0.0, 3.0])
+    array([-0.5 ,  0.  ,  0.75])
+    """
 
     op = ops.softsign
 
@@ -147,7 +187,11 @@ class ELU(Activation):
 
 
 class SELU(Activation):
-    """An ELU scaled so that activations tend to mean 0 and variance 1."""
+    """An ELU scaled so that activations tend to mean 0 and variance 1.
+
+    >>> SELU()([-2.0, 0.0, 2.0])
+    array([-1.52016647,  0.        ,  2.10140197])
+    """
 
     op = ops.selu
 
@@ -162,7 +206,11 @@ class CELU(Activation):
 
 
 class GELU(Activation):
-    """x times the normal distribution function of x; approximate="tanh" is faster."""
+    """x times the normal distribution function of x; approximate="tanh" is faster.
+
+    >>> GELU()([-2.0, 0.0, 2.0])
+    array([-0.04550026,  0.        ,  1.95449974])
+    """
 
     op = ops.gelu
 
@@ -171,25 +219,41 @@ class GELU(Activation):
 
 
 class SiLU(Activation):
-    """x * sigmoid(x)."""
+    """x * sigmoid(x).
+
+    >>> SiLU()([-2.0, 0.0, 2.0])
+    array([-0.23840584,  0.        ,  1.76159416])
+    """
 
     op = ops.silu
 
 
 class Mish(Activation):
-    """x * tanh(softplus(x))."""
+    """x * tanh(softplus(x)).
+
+    >>> Mish()([-2.0, 0.0, 2.0])
+    array([-0.25250148,  0.        ,  1.94395896])
+    """
 
     op = ops.mish
 
 
 class Hardswish(Activation):
-    """x * hardsigmoid(x)."""
+    """x * hardsigmoid(x).
+
+    >>> Hardswish()([-1.5, 0.0, 1.5])
+    array([-0.375,  0.   ,  1.125])
+    """
 
     op = ops.hardswish
 
 
 class Softmax(Activation):
-    """Positive weights along an axis that sum to 1, in the ratio of the exponentials."""
+    """Positive weights along an axis that sum to 1, in the ratio of the exponentials.
+
+    >>> Softmax()([0.0, 0.0, math.log(2)])
+    array([0.25, 0.25, 0.5 ])
+    """
 
     op = ops.softmax
 
@@ -222,6 +286,9 @@ class PReLU(Module):
         ValueError: it is below 1, or init is not a number that is finite in the dtype.
 
     Source: He, Zhang, Ren & Sun (2015).
+
+    >>> PReLU()([-2.0, 0.0, 2.0])
+    tensor([-0.5,  0. ,  2. ], dtype=float32, op=prelu)
     """
 
     def __init__(
@@ -259,6 +326,9 @@ class RReLU(Module):
         TypeError: rng is none of these.
 
     Source: Xu, Wang, Chen & Li (2015).
+
+    >>> RReLU(0.1, 0.3).eval()([-10.0, 5.0])
+    array([-2.,  5.])
     """
 
     def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3, rng: Rng = None) -> None:
