@@ -124,6 +124,11 @@ def nll_loss(
         TypeError: `ignore_index` is no integer.
         ValueError: a label is negative or not below `classes`, `reduction` is not known, or a
             weight is negative or not finite.
+
+    >>> import microgrid as mg
+    >>> logs = mg.log(mg.tensor([[0.5, 0.5], [0.25, 0.75]]))
+    >>> mg.nll_loss(logs, [0, 1], reduction="none")
+    tensor([0.69314718, 0.28768207])
     """
     who = "nll_loss"
     given = as_scores(who, log_probabilities)
