@@ -14,7 +14,16 @@ TOO_COARSE = "The values are too coarse to tell, or the function is not smooth h
 
 
 class GradientError(MicrogridError, AssertionError):
-    """A gradient is not that of its function."""
+    """A gradient is not that of its function.
+
+    >>> import microgrid as mg
+    >>> x = mg.tensor(3.0, requires_grad=True)
+    >>> try:
+    ...     mg.testing.gradcheck(lambda x: x * x.detach(), x)  # slope 3, and the values say 6
+    ... except mg.testing.GradientError as error:
+    ...     print(str(error).splitlines()[1])
+    This is wrong:
+    """
 
 
 @dataclass
@@ -96,6 +105,11 @@ class Report:
         op: the first op whose own rule fails, with its call.
         advice: what to do about the failures.
         again: a call that runs the same check again.
+
+    >>> import microgrid as mg
+    >>> found = mg.testing.report(lambda x: x * x.detach(), mg.tensor(3.0, requires_grad=True))
+    >>> found.ok, found.failures[0].analytic.item(), round(float(found.failures[0].numerical))
+    (False, 3.0, 6)
     """
 
     mode: str
