@@ -1,9 +1,8 @@
 """The heart: the op record, the one call path, the Tensor.
 
-Every operation is a record (`Op`), and every call of one, wherever it comes from, goes through
-`Op.__call__`: the kernel runs on plain arrays and, if a gradient may be asked for, the result
-remembers the op and its inputs. Edges point backwards only, so a graph that nobody holds is freed
-by reference counts alone.
+Every operation is a record (`Op`), and every call of one goes through `Op.__call__`: the kernel
+runs on plain arrays and, if a gradient may be asked for, the result remembers the op and its
+inputs. Edges point backwards only: reference counts alone free a graph that nobody holds.
 """
 
 from __future__ import annotations
@@ -155,8 +154,12 @@ class Tensor(Operators):
         data: the values, always an array. Assigning to it writes into the same memory.
         grad: after `backward`, on leaves: the gradient, an array of the same shape and dtype.
         requires_grad: whether a gradient is wanted, or passes through.
-        op: the op that computed it; None for a leaf.
-        inputs: the Tensors it was computed from; None after `backward` released the graph.
+        op, inputs: what computed it (None: a leaf), from what (None: the graph was released).
+
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    array([2., 4.])
     """
 
     __slots__ = (
@@ -201,9 +204,8 @@ class Tensor(Operators):
     def data(self) -> Array:
         """The values: an array that shares the Tensor's memory.
 
-        `t.data = value` and `t.data -= value` write into that memory and mark the Tensor as
-        changed, so that a graph that used the old values refuses to go backward. Writing to single
-        elements, `t.data[0] = 1`, does not mark it.
+        `t.data = value` and `t.data -= value` write there and mark the Tensor as changed: a graph
+        that used the old values refuses to go backward. `t.data[0] = 1` does not mark it.
         """
         recording.reads("data")
         if self.op is None:
@@ -307,11 +309,7 @@ class Tensor(Operators):
 
 
 def op_named(name: str) -> Any:
-    """Return the op of this name, as pickle needs it: a method of OPS would pickle all of OPS.
-
-    Raises:
-        KeyError: no such op is declared.
-    """
+    """Return a declared op by name, as pickle needs it: a method of OPS would pickle all of OPS."""
     if name not in OPS:
         raise KeyError(f"pickle: the op {name!r} is not declared here. Declare it before loading.")
     return OPS[name]
@@ -326,10 +324,7 @@ def as_operand(who: str, x: Operand) -> Any:
 
 
 class ArrayInTrace(Tensor):
-    """An array in a traced step: a Tensor to ops, and an array to what treats the two differently.
-
-    What is computed of such alone is such again.
-    """
+    """An array in a traced step, and what such alone give: a Tensor to ops, an array elsewhere."""
 
     __slots__ = ()
 
@@ -373,6 +368,11 @@ def assign(leaf: Tensor, value: Operand) -> None:
         GraphError: `leaf` is a result.
         ShapeError: the shapes differ.
         DtypeError: the value cannot be cast without losing its kind, as a float to an integer.
+
+    >>> t = Tensor([1.0, 2.0])
+    >>> assign(t, [3.0, 4.0])
+    >>> t
+    tensor([3., 4.])
     """
     if not isinstance(leaf, Tensor):
         raise TypeError(
