@@ -11,6 +11,7 @@ the gradient, which that library leaves out. What fit takes is timed fold by fol
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -23,6 +24,8 @@ import report
 HIDDEN, BATCH, RATE, PENALTY, FOLDS = 32, 16, 0.001, 1e-4, 5
 DECAY = 1.0  # AdamW's: a weight loses this share of the rate in each step
 DATA = ("breast_cancer", "wine", "diabetes")
+
+sys.path.insert(0, str(harness.ROOT))  # this clone's microgrid
 
 Score = tuple[float, float]  # accuracy or R2 on the fold left out; seconds of an epoch
 Array = Any

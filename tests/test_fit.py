@@ -399,7 +399,7 @@ BAD[7, 2] = np.nan
         (
             {"metrics": 3},
             TypeError,
-            "fit: metrics of type int were given; it needs a name, a function, a list of them, a dict",
+            "fit: metrics of type int were given; it needs a name, a function, a list",
         ),
         ({"batch_size": 0}, ValueError, "fit: batch_size=0 was given; it must be at least 1."),
         ({"batch_size": 2.5}, TypeError, "fit: batch_size=2.5 was given; it must be an integer."),
