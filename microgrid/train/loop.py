@@ -162,33 +162,34 @@ class Training:
         return self.plan.rng.permutation(count) if self.plan.shuffle and count else None
 
     def _batches(self) -> dict[str, float]:
-        position, progress, tally = self.position, self._progress, self.tally
-        batches = self.plan.source.batches(self.plan.batch_size, position.order, position.batch)
-        for batch in batches:
-            self.interruption.hold()  # a step, and who hears of it, is done wholly or not at all
+        position, progress, tally, step = self.position, self._progress, self.tally, self.step
+        listen = self.callbacks.listen
+        begins = listen("on_train_batch_begin")
+        ends = listen("on_train_batch_end") or listen("conclude")
+        hold, release, model = self.interruption.hold, self.interruption.release, vars(self.model)
+        for batch in self.plan.source.batches(self.plan.batch_size, position.order, position.batch):
+            hold()  # a step, and who hears of it, is done wholly or not at all
             try:
-                self._batch(batch)
+                if begins:
+                    self.callbacks.tell("on_train_batch_begin", position.batch, {})
+                value, prediction = step(*batch)
+                tally.add(value, prediction, batch[1])
+                position.batch += 1
+                if ends:
+                    self._tell_of_batch(position.batch - 1)
+            except NotFiniteLoss as error:
+                raise self._not_finite(error) from None
             finally:
-                self.interruption.release()
+                release()
             progress.after_batch(position.batch, tally.so_far)
-            if self._stopped():
+            if model["stop_training"]:
                 break
         return tally.results()
 
-    def _batch(self, batch: Batch) -> None:
-        position, heard = self.position, self.callbacks
-        if heard.listen("on_train_batch_begin"):
-            heard.tell("on_train_batch_begin", position.batch, {})
-        try:
-            value, prediction = self.step(*batch)
-        except NotFiniteLoss as error:
-            raise self._not_finite(error) from None
-        self.tally.add(value, prediction, batch[1])
-        position.batch += 1
-        if heard.listen("on_train_batch_end"):
-            logs = self.tally.so_far()
-            heard.tell("on_train_batch_end", position.batch - 1, logs)
-            heard.tell("conclude", None, logs)
+    def _tell_of_batch(self, number: int) -> None:
+        logs = self.tally.so_far()
+        self.callbacks.tell("on_train_batch_end", number, logs)
+        self.callbacks.tell("conclude", None, logs)
 
     def _validated(self, source: Source, epoch: int) -> dict[str, float]:
         measured = measure(
