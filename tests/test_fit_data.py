@@ -364,3 +364,16 @@ def test_an_endless_iterator_goes_on_where_a_run_stood(tmp_path):
 
     run(tmp_path / "run", 2)
     same(run(tmp_path / "run", 4), run(tmp_path / "whole", 4))
+
+
+@pytest.mark.parametrize("who", ["fit", "evaluate", "predict"])
+def test_a_file_of_other_than_real_numbers_is_refused(tmp_path, who):
+    stored, model = in_file(tmp_path / "x", X.astype(complex)), mg.nn.MLP((4, 3), rng=0)
+    calls = {
+        "fit": lambda: train(stored),
+        "evaluate": lambda: mg.evaluate(model, stored, Y, loss="cross_entropy"),
+        "predict": lambda: mg.predict(model, stored),
+    }
+    message = f"{who}: a file of dtype complex128 was given; it needs real numbers."
+    with pytest.raises(mg.errors.DtypeError, match=re.escape(message)):
+        calls[who]()

@@ -228,10 +228,10 @@ def as_samples(who: str, x: Any, y: Any, dtype: np.dtype[Any], names: str = "x a
         ValueError: there are no samples, or one is nan or infinite.
     """
     x_name, y_name = names.split(" and ")
-    stored = _is_stored(x) or _is_stored(y)
-    inputs = x if _is_stored(x) else as_inputs(who, x, dtype, x_name)
-    targets = y if _is_stored(y) else as_numbers(who, y)
-    if targets.dtype.kind in "fO" and not _is_stored(y):
+    stored = _is_stored(who, x) or _is_stored(who, y)
+    inputs = x if _is_stored(who, x) else as_inputs(who, x, dtype, x_name)
+    targets = y if _is_stored(who, y) else as_numbers(who, y)
+    if targets.dtype.kind in "fO" and not _is_stored(who, y):
         targets = _cast(targets, dtype)
     if not targets.ndim or len(inputs) != len(targets):
         raise ShapeError(
@@ -241,7 +241,7 @@ def as_samples(who: str, x: Any, y: Any, dtype: np.dtype[Any], names: str = "x a
     if not len(inputs):
         raise ValueError(f"{who}: {x_name} has shape {inputs.shape}: there are no samples.")
     for name, array in ((x_name, inputs), (y_name, targets)):
-        if not _is_stored(array):
+        if not _is_stored(who, array):
             check_finite(who, name, array)
     return Samples(who, inputs, targets, dtype, stored=stored)
 
@@ -253,7 +253,7 @@ def as_inputs(who: str, x: Any, dtype: np.dtype[Any], name: str = "x") -> Array:
         DtypeError: x is not numeric.
         ShapeError: x is a single number.
     """
-    inputs: Array = x if _is_stored(x) else _cast(as_numbers(who, x), dtype)
+    inputs: Array = x if _is_stored(who, x) else _cast(as_numbers(who, x), dtype)
     if not inputs.ndim:
         raise ShapeError(
             f"{who}: {name} is a single number; its first dimension must count the samples. "
@@ -303,11 +303,11 @@ def as_count(who: str, name: str, value: Any, least: int) -> int:
     return count
 
 
-def _is_stored(array: Any) -> bool:
+def _is_stored(who: str, array: Any) -> bool:
     if not isinstance(array, np.memmap):
         return False
     if array.dtype.kind not in "biuf":
-        raise DtypeError(f"fit: a file of dtype {array.dtype} was given; it needs real numbers.")
+        raise DtypeError(f"{who}: a file of dtype {array.dtype} was given; it needs real numbers.")
     return True
 
 
