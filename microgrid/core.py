@@ -28,9 +28,10 @@ from .arrays import (
     explain_type_error,
     from_scalar,
 )
+from .documentation import Documentation
 from .errors import DtypeError, GraphError, ShapeError
 from .operators import Operators
-from .record import BUILTIN, OPS, Record
+from .record import BUILTIN, OPS, Record, op_named
 from .recording import is_recording, watchers, watching
 from .signatures import explain_misfit
 
@@ -143,6 +144,10 @@ class Op(Record):
             return y
         python = all(isinstance(x, Number) and not isinstance(x, np.generic) for x in inputs)
         return y.item() if python else y[()]
+
+
+# To the class the words on its fields; to each op those that its own fields give.
+Op.__doc__ = Documentation(Record.__doc__)  # type: ignore[assignment]
 
 
 class Tensor(Operators):
@@ -306,13 +311,6 @@ class Tensor(Operators):
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
         recording.reads("numpy.asarray()")
         return np.array(self._data, dtype, copy=copy is not False)
-
-
-def op_named(name: str) -> Any:
-    """Return a declared op by name, as pickle needs it: a method of OPS would pickle all of OPS."""
-    if name not in OPS:
-        raise KeyError(f"pickle: the op {name!r} is not declared here. Declare it before loading.")
-    return OPS[name]
 
 
 def as_operand(who: str, x: Operand) -> Any:

@@ -28,6 +28,13 @@ BUILTIN: set[str] = set()
 """The names that microgrid's own ops have; other ops may be declared anew."""
 
 
+def op_named(name: str) -> Op:
+    """Return a declared op by name, as pickle needs it: a method of OPS would pickle all of OPS."""
+    if name not in OPS:
+        raise KeyError(f"pickle: the op {name!r} is not declared here. Declare it before loading.")
+    return OPS[name]
+
+
 @dataclass(frozen=True)
 class Domain:
     """Where an input of an op is tested: an interval, and the points to draw on purpose.
@@ -153,7 +160,7 @@ class Record:
     >>> cube = mg.Op(
     ...     name="cube", doc="x**3",
     ...     kernel=lambda x, out=None: np.multiply(x * x, x, out=out),
-    ...     vjps=(lambda g, y, x: 3 * g * x * x,), domains=(Domain(),))
+    ...     vjps=(lambda g, y, x: 3 * g * x * x,), domains=(mg.Domain(),))
     >>> x = mg.tensor(2.0, requires_grad=True)
     >>> cube(x).backward()
     >>> x.grad
@@ -216,7 +223,6 @@ class Record:
             "constants": tuple(i for i, rule in enumerate(rules or ()) if rule is None),
             "varying": tuple(i for i, rule in enumerate(rules or ()) if rule is not None),
             "selection": self.selection or self._derived_selection(),
-            "__doc__": self.doc,
             "__signature__": _signature_of_inputs(self.vjps),
             "__name__": self.name,
         }

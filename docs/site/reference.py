@@ -6,7 +6,6 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterator
-from dataclasses import is_dataclass
 from itertools import groupby
 from types import NoneType
 from typing import Any
@@ -147,10 +146,10 @@ def kind_of(value: Any) -> str:
 
 
 def doc_of(name: Name) -> str:
-    """Return the docstring; that of an op is in its record."""
+    """Return the docstring, or the note that says what a constant is."""
     value = name.value
     if callable(value):
-        return str(value.doc if isinstance(value, Op) else inspect.getdoc(value) or "")
+        return inspect.getdoc(value) or ""
     return name.note
 
 
@@ -173,8 +172,10 @@ def op_facts(name: Name) -> list[str]:
     if PUBLIC.get(name.last) is not name.value or name.last not in OPS:
         return []
     op, picture = OPS[name.last], picture_of(name.last)
-    facts = [f"Value: `{op.formula}`."] * bool(op.formula) + [f"Shapes: `{op.signature}`."]
     drawn = f"![{name.last} and its slope](../images/{picture.name})" if picture.exists() else ""
+    if isinstance(name.value, Op):  # its docstring has them
+        return [drawn]
+    facts = [f"Value: `{op.formula}`."] * bool(op.formula) + [f"Shapes: `{op.signature}`."]
     return [drawn, " ".join(facts)]
 
 
@@ -224,10 +225,8 @@ def shortened(default: Any) -> Any:
 
 
 def members(name: Name) -> list[str]:
-    """Return what the record of an op holds, and the methods and properties of a class."""
-    records = [base for base in hidden_bases(name.value) if is_dataclass(base)]
-    parts = [to_markdown(inspect.getdoc(base) or "") for base in records]
-    parts += [member(name, key, value) for key, value in own_members(name.value)]
+    """Return the methods and properties of a class."""
+    parts = [member(name, key, value) for key, value in own_members(name.value)]
     if name.value is Tensor:
         ops = ", ".join(f"{{py:obj}}`{key} <mg.{key}>`" for key in sorted(methods_that_are_ops()))
         parts.append(f"**Ops as methods:** {ops}, and {{py:obj}}`clone <mg.copy>`.")

@@ -18,10 +18,8 @@ from .activations import LeakyReLU as LeakyReLU
 from .activations import LogSoftmax as LogSoftmax
 from .activations import Maxout as Maxout
 from .activations import Mish as Mish
-from .activations import PReLU as PReLU
 from .activations import ReLU as ReLU
 from .activations import ReLU6 as ReLU6
-from .activations import RReLU as RReLU
 from .activations import Sigmoid as Sigmoid
 from .activations import SiLU as SiLU
 from .activations import Softmax as Softmax
@@ -37,6 +35,8 @@ from .module import Buffer as Buffer
 from .module import Module as Module
 from .module import Parameter as Parameter
 from .piecewise import PiecewiseLinear as PiecewiseLinear
+from .rectifiers import PReLU as PReLU
+from .rectifiers import RReLU as RReLU
 from .regularise import BatchNorm1d as BatchNorm1d
 from .regularise import Dropout as Dropout
 from .regularise import LayerNorm as LayerNorm

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from .. import ops
 from ..core import Tensor
 from ..ops.arithmetic import quiet
-from .targets import is_number
+from . import targets
 
 Axis: TypeAlias = "int | tuple[int, ...] | None"
 
@@ -45,7 +45,7 @@ class MaxNorm:
     axis: Axis = 0
 
     def __post_init__(self) -> None:
-        if not is_number(self.limit) or not self.limit > 0:
+        if not targets.is_number(self.limit) or not self.limit > 0:
             raise ValueError(
                 f"MaxNorm: limit={self.limit!r} was given; it must be a number above 0."
             )
@@ -80,7 +80,7 @@ class MinMaxNorm:
     axis: Axis = 0
 
     def __post_init__(self) -> None:
-        known = is_number(self.low) and is_number(self.high)
+        known = targets.is_number(self.low) and targets.is_number(self.high)
         if not known or not 0 <= self.low <= self.high or not self.high > 0 or self.low == math.inf:
             raise ValueError(
                 f"MinMaxNorm: low={self.low!r} and high={self.high!r} were given; they must be "

@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike
 
 from ..arrays import Array
 from ..errors import DtypeError, ShapeError
-from ..ops.draws import as_generator
+from ..ops import draws
 
 Rng: TypeAlias = "int | np.random.Generator | None"  # a string: naming it loads numpy.random
 
@@ -150,10 +150,10 @@ def orthogonal(
     """
     _fan_in("orthogonal", shape)
     rows, columns = math.prod(shape[:-1]), shape[-1]
-    draws = as_generator("orthogonal", rng).standard_normal(
+    drawn = draws.as_generator("orthogonal", rng).standard_normal(
         (max(rows, columns), min(rows, columns))
     )
-    q, r = np.linalg.qr(draws)
+    q, r = np.linalg.qr(drawn)
     # Householder's signs are a convention; with r's diagonal made positive q is uniform (Haar).
     q *= np.where(np.diagonal(r) < 0, -1.0, 1.0)
     matrix = q if rows >= columns else q.T
@@ -245,13 +245,13 @@ def _normal(
     who: str, shape: Sequence[int], rng: Rng, dtype: DTypeLike, variance: float, fan: Any
 ) -> Array:
     scale = math.sqrt(variance / max(fan(who, shape), 1))
-    draws = as_generator(who, rng).standard_normal(tuple(shape))
-    return np.asarray(draws * scale, _floats(who, dtype))
+    drawn = draws.as_generator(who, rng).standard_normal(tuple(shape))
+    return np.asarray(drawn * scale, _floats(who, dtype))
 
 
 def _uniform(
     who: str, shape: Sequence[int], rng: Rng, dtype: DTypeLike, variance: float, fan: Any
 ) -> Array:
     bound = math.sqrt(3 * variance / max(fan(who, shape), 1))
-    draws = as_generator(who, rng).uniform(-bound, bound, tuple(shape))
-    return np.asarray(draws, _floats(who, dtype))
+    drawn = draws.as_generator(who, rng).uniform(-bound, bound, tuple(shape))
+    return np.asarray(drawn, _floats(who, dtype))

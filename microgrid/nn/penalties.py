@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from .. import ops
 from ..core import Tensor
+from . import targets
 from .parameter import in_use
-from .targets import is_number
 
 if TYPE_CHECKING:
     from .module import Module
@@ -130,7 +130,7 @@ def penalty_of(model: Module) -> Tensor | None:
 
 
 def _check_factor(who: str, name: str, value: object) -> None:
-    if not is_number(value) or not 0 <= value < float("inf"):  # type: ignore[operator]
+    if not targets.is_number(value) or not 0 <= value < float("inf"):  # type: ignore[operator]
         raise ValueError(
             f"{who}: {name}={value!r} was given; it must be a finite number, at least 0."
         )

@@ -111,10 +111,13 @@ BUILTIN.update(OPS)
 
 
 def _method(function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
+    @functools.wraps(function, assigned=("__module__", "__name__", "__qualname__"))
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
         return function(self, *args, **kwargs)
 
+    # An op composes its docstring when asked for it: not in an import.
+    words = function.doc if isinstance(function, Op) else function.__doc__
+    method.__doc__ = f"{words}\n\nThe function `mg.{function.__name__}` is the same."
     return method
 
 
