@@ -48,11 +48,7 @@ def backward(result: Tensor, gradient: Operand | None = None, retain_graph: bool
     >>> x.grad
     array([2., 4.])
     """
-    if not result._requires_grad:
-        raise GraphError(
-            "backward: the Tensor has no graph: it was not computed from one with "
-            "requires_grad=True, or under no_grad(). Set requires_grad=True on the leaves first."
-        )
+    check_has_graph("backward", result)
     order = _ancestors("backward", result)
     grads: dict[Tensor, Any] = {result: _seed("backward", result, gradient)}
     _propagate(order, grads)
@@ -169,6 +165,16 @@ def _watched_sum(leaf: Tensor, g: Any) -> Array:
     if isinstance(g, Tensor):
         return (g if before is None else OPS["add"](before, g))._data
     return g if before is None else _sum(before, g)
+
+
+def check_has_graph(who: str, y: Tensor) -> None:
+    """Raise a GraphError unless y was computed from a Tensor that requires a gradient."""
+    if not y._requires_grad:
+        raise GraphError(
+            f"{who}: the Tensor has no graph: it was not computed from one with "
+            "requires_grad=True, or under no_grad(), or by a compiled function. Set "
+            "requires_grad=True on the leaves first; compile the function that calls backward."
+        )
 
 
 def _ancestors(who: str, result: Tensor) -> list[Tensor]:

@@ -8,9 +8,8 @@ from operator import attrgetter
 from typing import TypeAlias
 
 from .arrays import Array
-from .backward import _ancestors
+from .backward import _ancestors, check_has_graph
 from .core import Tensor
-from .errors import GraphError
 from .nn import Module
 
 Names: TypeAlias = "Module | Mapping[str, Tensor] | None"
@@ -28,11 +27,7 @@ def nodes_of(who: str, y: Tensor) -> list[Tensor]:
             f"{who}: a {type(y).__name__} was given; it needs a Tensor. Compute it by ops on "
             "Tensors."
         )
-    if not y._requires_grad:
-        raise GraphError(
-            f"{who}: the Tensor has no graph: it was not computed from one with "
-            "requires_grad=True, or under no_grad(). Set requires_grad=True on the leaves first."
-        )
+    check_has_graph(who, y)
     results = _ancestors(who, y)
     found = set(results)
     for result in results:

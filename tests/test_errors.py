@@ -230,7 +230,8 @@ MESSAGES: list[tuple[Function, type[Exception], str]] = [
         GraphError,
         "backward: the Tensor has no graph: it was not computed from one with requires_grad=True, "
         "or under "
-        "no_grad(). Set requires_grad=True on the leaves first.",
+        "no_grad(), or by a compiled function. Set requires_grad=True on the leaves first; "
+        "compile the function that calls backward.",
     ),
     (
         lambda: changed_leaf().backward(),

@@ -298,7 +298,8 @@ def test_a_released_graph_is_an_error(function: Function) -> None:
 def test_without_a_graph_there_is_nothing_to_show(function: Function, make: Function) -> None:
     text = (
         f"{function.__name__}: the Tensor has no graph: it was not computed from one with "
-        "requires_grad=True, or under no_grad(). Set requires_grad=True on the leaves first."
+        "requires_grad=True, or under no_grad(), or by a compiled function. Set "
+        "requires_grad=True on the leaves first; compile the function that calls backward."
     )
     with pytest.raises(GraphError, match=f"^{re.escape(text)}$"):
         function(make())

@@ -353,6 +353,12 @@ BAD[7, 2] = np.nan
         ({"x": X[:0], "y": Y[:0]}, ValueError, "fit: x has shape (0, 4): there are no samples."),
         ({"x": np.full((50, 4), "a")}, DtypeError, "fit: data of dtype <U1 was given;"),
         (
+            {"y": ["no", "yes"] * 25},
+            DtypeError,
+            "fit: y holds text, as 'no'; it needs numbers. Number the classes: names, y = "
+            "np.unique(y, return_inverse=True).",
+        ),
+        (
             {"x": BAD},
             ValueError,
             "fit: x has nan, inf or numbers beyond float32 in 1 of 50 samples, the first at x[7]. "

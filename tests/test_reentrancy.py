@@ -115,8 +115,8 @@ def test_gradients_with_create_graph_keeps_both_graphs() -> None:
 def test_backward_without_a_graph_is_an_error(make: Function) -> None:
     message = (
         r"^backward: the Tensor has no graph: it was not computed from one with "
-        r"requires_grad=True, or "
-        r"under no_grad\(\)\. Set requires_grad=True on the leaves first\.$"
+        r"requires_grad=True, or under no_grad\(\), or by a compiled function\. "
+        r"Set requires_grad=True on the leaves first; compile the function that calls backward\.$"
     )
     with pytest.raises(GraphError, match=message):
         make().backward()

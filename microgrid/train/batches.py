@@ -230,7 +230,7 @@ def as_samples(who: str, x: Any, y: Any, dtype: np.dtype[Any], names: str = "x a
     x_name, y_name = names.split(" and ")
     stored = _is_stored(who, x) or _is_stored(who, y)
     inputs = x if _is_stored(who, x) else as_inputs(who, x, dtype, x_name)
-    targets = y if _is_stored(who, y) else as_numbers(who, y)
+    targets = y if _is_stored(who, y) else _as_targets(who, y, y_name)
     if targets.dtype.kind in "fO" and not _is_stored(who, y):
         targets = _cast(targets, dtype)
     if not targets.ndim or len(inputs) != len(targets):
@@ -244,6 +244,19 @@ def as_samples(who: str, x: Any, y: Any, dtype: np.dtype[Any], names: str = "x a
         if not _is_stored(who, array):
             check_finite(who, name, array)
     return Samples(who, inputs, targets, dtype, stored=stored)
+
+
+def _as_targets(who: str, y: Any, name: str) -> Array:
+    try:
+        return as_numbers(who, y)
+    except DtypeError as error:
+        first = next(iter(np.asarray(y, dtype=object).flat), None)
+        if not isinstance(first, str):
+            raise
+        raise DtypeError(
+            f"{who}: {name} holds text, as {str(first)!r}; it needs numbers. Number the classes: "
+            f"names, {name} = np.unique({name}, return_inverse=True)."
+        ) from error
 
 
 def as_inputs(who: str, x: Any, dtype: np.dtype[Any], name: str = "x") -> Array:
