@@ -17,7 +17,7 @@ BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 SCRIPTS = (
     "training_step.py", "op_cost.py", "import_time.py", "graph_scale.py", "compiled_curves.py",
     "compiled_prediction.py", "fit_epoch.py", "training_memory.py", "compile_cost.py",
-    "compile_passes.py", "small_data.py",
+    "compile_passes.py", "small_data.py", "digits.py",
 )  # fmt: skip
 QUICK = ("--rounds", "1", "--seconds", "0.001", "--repeats", "0", "--threads", "1")
 
@@ -194,6 +194,14 @@ def test_import_time_without_building_a_wheel(tmp_path):
     out = run("import_time.py", "--rounds", "1", "--no-wheel", "--json", str(results))
     assert "| import microgrid beyond numpy | " in out
     assert len(json.loads(results.read_text())["imports"]["microgrid"]) == 1
+
+
+def test_digits_counts_what_is_read_right_for_each_seed(tmp_path):
+    results = tmp_path / "digits.json"
+    out = run("digits.py", "--seeds", "1", "--json", str(results))
+    rows = json.loads(results.read_text())["digits"]
+    assert [(row["seed"], row["of"]) for row in rows] == [(None, 360), (1, 360)]
+    assert f"Seeds 1 to 1: worst {rows[1]['right'] / 360:.3f}, mean" in out
 
 
 def test_a_peer_that_is_not_installed_is_skipped_and_the_extra_named(tmp_path):
