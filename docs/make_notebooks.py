@@ -3,9 +3,10 @@
     python docs/make_notebooks.py            write what is out of date
     python docs/make_notebooks.py --check    write nothing; exit status 1 if something is
 
-A notebook holds the page's text, its code without prompts, and the output that the page shows; a
-picture below its code becomes the output of a cell. The folded answer of an exercise stays one
-folded cell of text. The same page and pictures give the same file, byte for byte: nothing is run.
+A notebook holds the page's text, its code without prompts, and the output that the page shows;
+behind its first text stands a cell that says how to install microgrid. A picture below its code
+becomes the output of a cell. The folded answer of an exercise stays one folded cell of text. The
+same page and pictures give the same file, byte for byte: nothing is run.
 """
 
 from __future__ import annotations
@@ -38,10 +39,11 @@ DIRECTIVE = re.compile(r"\s*# doctest:.*$", re.M)
 
 SETUP = """\
 # If microgrid is not installed yet, run one of the next lines without its #.
-# From this folder of a clone:
+# In a clone, from the folder of this notebook:
 # %pip install '../../..[plot]'
 # From a package index that has it:
 # %pip install microgrid matplotlib
+# The links to other pages work in a clone only.
 %matplotlib inline"""
 EXERCISE = "# Your answer"
 
@@ -107,9 +109,16 @@ def notebook(page: Path) -> str:
 
 
 def cells(page: Path) -> Iterator[dict[str, Any]]:
-    """Yield the cells of a page, in order, without numbers and ids."""
-    text = page.read_text("utf-8")
+    """Yield the cells of a page, in order, without numbers and ids; the second one installs."""
+    made = cells_of(page)
+    yield next(made)
     yield code_cell(SETUP)
+    yield from made
+
+
+def cells_of(page: Path) -> Iterator[dict[str, Any]]:
+    """Yield the cells that a page consists of; the first has its title."""
+    text = page.read_text("utf-8")
     end = 0
     for match in PIECE.finditer(text):
         yield from text_cells(text[end : match.start()])

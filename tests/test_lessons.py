@@ -2,11 +2,13 @@
 
 import ast
 import base64
+import codeop
 import doctest
 import importlib.util
 import json
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -207,6 +209,71 @@ def test_the_pictures_of_lessons_take_little_room():
     assert sum(sizes.values()) < 900 * KILOBYTE
 
 
+# --- what is pasted ------------------------------------------------------------------------------
+
+COPY = """\
+const outside = { location: {}, document: { addEventListener() {} } };
+require("vm").runInNewContext(require("fs").readFileSync(process.argv[1], "utf-8"), outside);
+const sessions = JSON.parse(require("fs").readFileSync(0, "utf-8"));
+console.log(JSON.stringify(sessions.map(outside.withoutPrompts)));
+"""
+
+
+@pytest.fixture(scope="module")
+def copied():
+    """What the site's button copies: a function of blocks without their outputs, by Node."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node is not installed")
+
+    def copy(sessions):
+        command = [node, "-e", COPY, str(DOCS / "site" / "static" / "site.js")]
+        given = json.dumps(sessions)
+        done = subprocess.run(command, input=given, capture_output=True, text=True, check=True)
+        return json.loads(done.stdout)
+
+    return copy
+
+
+def typed_in(text):
+    """Return the statements that Python's prompt makes of lines, and what waits for more."""
+    found, waiting = [], []
+    for line in text.splitlines():
+        waiting.append(line)
+        if codeop.compile_command("\n".join(waiting)) is not None:
+            found += ast.parse("\n".join(waiting)).body
+            waiting = []
+    return found, waiting
+
+
+def test_what_the_button_copies_can_be_pasted_into_python(copied):
+    blocks = [
+        doctest.DocTestParser().get_examples(block)
+        for page in LESSONS
+        for block in re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S)
+    ]
+    assert len(blocks) > 100
+    sources = [[ex.source.splitlines() for ex in block] for block in blocks]
+    sessions = [
+        "".join(f"{'...' if i else '>>>'} {line}\n" for ex in block for i, line in enumerate(ex))
+        for block in sources
+    ]
+    for block, pasted in zip(blocks, copied(sessions), strict=True):
+        found, waiting = typed_in(pasted)
+        assert waiting == []
+        expected = ast.parse("".join(ex.source for ex in block)).body
+        assert [*map(ast.dump, found)] == [*map(ast.dump, expected)]
+
+
+def test_an_empty_line_ends_a_def_and_a_for_and_stands_nowhere_else(copied):
+    session = ">>> def f(x):\n...     y = x\n... \n...     return y\n>>> f(1)\n>>> f(2)\n"
+    loop = ">>> for i in (1, 2):\n...     print(i)\n... else:\n...     f(3)\n"
+    assert copied([session, loop]) == [
+        "def f(x):\n    y = x\n    return y\n\nf(1)\nf(2)\n",
+        "for i in (1, 2):\n    print(i)\nelse:\n    f(3)\n\n",
+    ]
+
+
 # --- notebooks of the lessons --------------------------------------------------------------------
 
 
@@ -249,9 +316,10 @@ def test_code_is_cut_behind_each_output_and_has_no_prompts(cells):
     assert code(cells)[4] == "z = 3"
 
 
-def test_the_first_cell_tells_how_to_install_and_lets_figures_be_shown(cells):
-    assert "\n# %pip install microgrid" in code(cells)[0]
-    assert code(cells)[0].endswith("\n%matplotlib inline")
+def test_below_the_title_a_cell_tells_how_to_install_and_lets_figures_be_shown(cells):
+    assert source(cells[0]).startswith("# 01. A page\n")
+    assert "\n# %pip install microgrid" in source(cells[1])
+    assert source(cells[1]).endswith("\n%matplotlib inline")
 
 
 def test_a_value_a_print_and_an_error_are_stored_as_what_they_are(cells):
@@ -278,7 +346,7 @@ def test_a_picture_is_the_value_of_its_cell(cells, folder):
 
 
 def test_links_lead_to_notebooks_and_to_pages_one_folder_up(cells):
-    assert source(cells[1]).endswith(
+    assert source(cells[0]).endswith(
         "Prose with a [lesson](02-two.ipynb), a [page](../../guide.md#part), "
         "[Python](https://python.org),\n`[code](a.md)` and [below](#end)."
     )

@@ -6,10 +6,21 @@ if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = f
 // A button on each block of code: it copies what one types, without prompts and outputs.
 function typed(block) {
   const copy = block.cloneNode(true);
-  const prompts = copy.querySelectorAll(".gp");
-  copy.querySelectorAll(".gp, .go, .gt, .gr, .linenos, button").forEach((part) => part.remove());
-  const lines = copy.textContent.split("\n");
-  return (prompts.length ? lines.filter((line) => line.trim()) : lines).join("\n").trim() + "\n";
+  copy.querySelectorAll(".go, .gt, .gr, .linenos, button").forEach((part) => part.remove());
+  const text = copy.textContent;
+  return copy.querySelector(".gp") ? withoutPrompts(text) : text.trim() + "\n";
+}
+
+// Python's own prompt needs an empty line behind a def or a for. Behind other lines it does no harm.
+function withoutPrompts(session) {
+  const lines = [];
+  const end = () => /^\s/.test(lines.at(-1) ?? "") && lines.push("");
+  for (const line of session.split("\n")) {
+    if (line.startsWith(">>>")) end();
+    if (/^(>>>|\.\.\.) ./.test(line)) lines.push(line.slice(4));
+  }
+  end();
+  return lines.join("\n") + "\n";
 }
 
 async function put(text) {
