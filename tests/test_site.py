@@ -82,6 +82,29 @@ def test_an_op_is_shown_with_its_signature_formula_picture_and_words(reference):
     assert "The rectified linear unit. The slope at the kink x = 0 is 0." in entry
 
 
+def entry_of(text, name):
+    """Return an entry of the reference."""
+    start = text.index(f"}} {name}(")
+    return text[start : text.index("\n`````", start)]
+
+
+def test_a_layer_links_to_its_op_and_base_and_hides_what_they_explain(reference):
+    entry = entry_of(reference["reference/nn.md"], "mg.nn.ELU")
+    assert "Applies {py:obj}`mg.elu`. Has the methods of {py:obj}`mg.nn.Module` too." in entry
+    assert "{py:method}" not in entry
+
+
+def test_a_method_that_differs_from_its_bases_is_shown(reference):
+    page = reference["reference/optim.md"]
+    assert "{py:method} mg.optim.LBFGS.step(" in entry_of(page, "mg.optim.LBFGS")
+    assert "{py:method}" not in entry_of(page, "mg.optim.Adam")
+
+
+def test_a_method_that_no_base_explains_is_shown(reference):
+    entry = entry_of(reference["reference/plot.md"], "mg.plot.DecisionMovie")
+    assert entry.count("{py:method}") == entry.count("{py:method} mg.plot.DecisionMovie.save(") == 1
+
+
 def test_a_signature_has_types_without_quotes_and_classes_by_name():
     from reference import signature
 

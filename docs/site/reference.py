@@ -225,25 +225,55 @@ def shortened(default: Any) -> Any:
 
 
 def members(name: Name) -> list[str]:
-    """Return the methods and properties of a class."""
-    parts = [member(name, key, value) for key, value in own_members(name.value)]
+    """Return what a class applies and inherits, and its methods and properties."""
+    parts = [" ".join([*applied(name.value), *inherited(name.value)])]
+    parts += [member(name, key, value) for key, value in own_members(name.value)]
     if name.value is Tensor:
         ops = ", ".join(f"{{py:obj}}`{key} <mg.{key}>`" for key in sorted(methods_that_are_ops()))
         parts.append(f"**Ops as methods:** {ops}, and {{py:obj}}`clone <mg.copy>`.")
     return parts
 
 
+def applied(cls: type) -> Iterator[str]:
+    """Yield a link to the op that a layer applies: what it takes is written there."""
+    op = inspect.getattr_static(cls, "op", None)
+    yield from (f"Applies {{py:obj}}`mg.{key}`." for key, value in PUBLIC.items() if value is op)
+
+
+def inherited(cls: type) -> Iterator[str]:
+    """Yield a link to the public base with members, since they are not shown again."""
+    base = public_base(cls)
+    if base and not issubclass(base, BaseException):
+        called = next(name.called for name in public_names() if name.value is base)
+        yield f"Has the methods of {{py:obj}}`{called}` too."
+
+
 def own_members(cls: type) -> Iterator[tuple[str, Any]]:
-    """Yield the public functions and properties that a class defines, or a base without a page."""
+    """Yield the public functions and properties that a class or a base without a page defines.
+
+    Not those of a base that has an entry, nor what only fills in one of its methods.
+    """
     taken = methods_that_are_ops() | {"clone"} if cls is Tensor else set()
     found: dict[str, Any] = {}
     for base in [*reversed(hidden_bases(cls)), cls]:
         found |= vars(base)
     for key, value in found.items():
         function = function_of(value)
-        documented = inspect.isfunction(function) and function.__doc__
-        if documented and not key.startswith("_") and key not in taken:
+        public = inspect.isfunction(function) and not key.startswith("_") and key not in taken
+        if public and tells(cls, key, function):
             yield key, value
+
+
+def tells(cls: type, key: str, function: Any) -> bool:
+    """Return whether a member says something that neither an op nor a base says."""
+    if not function.__doc__ or function in PUBLIC.values():
+        return False
+    base = public_base(cls)
+    if base is None:
+        return True
+    known = any(hasattr(above, key) for above in cls.__mro__[1:])
+    brief = "\n\n" not in function.__doc__  # a sentence, which the docstring of the class has too
+    return not (known and brief) and (key in vars(cls) or hasattr(base, key))
 
 
 def function_of(value: Any) -> Any:
@@ -251,11 +281,17 @@ def function_of(value: Any) -> Any:
     return inspect.unwrap(getattr(value, "__func__", getattr(value, "fget", value)))
 
 
-def hidden_bases(cls: type) -> list[type]:
-    """Return the bases of microgrid's that are not public, whose members are shown with `cls`."""
+def public_base(cls: type) -> type | None:
+    """Return the nearest base that has an entry of its own."""
     public = {id(name.value) for name in public_names()}
-    ours = [base for base in cls.__mro__[1:] if base.__module__.startswith("microgrid")]
-    return [base for base in ours if id(base) not in public]
+    return next((base for base in cls.__mro__[1:] if id(base) in public), None)
+
+
+def hidden_bases(cls: type) -> list[type]:
+    """Return the bases of microgrid's below the public one, whose members are shown with `cls`."""
+    above = {cls, *(public_base(cls) or object).__mro__}
+    ours = [base for base in cls.__mro__ if base.__module__.startswith("microgrid")]
+    return [base for base in ours if base not in above]
 
 
 def methods_that_are_ops() -> set[str]:
