@@ -358,6 +358,7 @@ def draw(name: str) -> None:
         figure = Figure(figsize=(2.6, 1.9), layout="constrained")
         axes = op(name, figure.add_subplot())
         axes.get_legend().remove()  # it would cover lines; the page says what they are
+        axes.set_ylabel("")
         axes.set_title(axes.get_title().replace("(", "\n("), fontsize=8)
         about = {"Description": caption(name), "Date": None, "Creator": None}
         figure.savefig(picture_of(name), metadata=about)

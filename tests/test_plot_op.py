@@ -37,6 +37,11 @@ def test_an_op_is_drawn_with_its_slope():
     assert np.allclose(line(axes, "slope").get_ydata(), 1 - np.tanh(x) ** 2)
 
 
+def test_the_axes_say_what_they_are():
+    axes = mg.plot.op("relu")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("x", "value and slope")
+
+
 def test_the_slope_breaks_at_a_kink_with_open_dots_on_its_sides_and_a_filled_one_at_its_slope():
     axes = mg.plot.op("relu6")
     x, slope = line(axes, "slope").get_data()

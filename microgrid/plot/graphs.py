@@ -95,7 +95,7 @@ def op(
     ax = axes_for(WHO, ax, 4.2, 3.0)
     _draw(ax, f, grid, kinks)
     ax.set_title(_title(record, op, params), fontsize=10)
-    ax.set_xlabel("x")
+    ax.set(xlabel="x", ylabel="value and slope")
     ax.legend(fontsize="small", edgecolor="none")
     tidy(ax)
     return ax
