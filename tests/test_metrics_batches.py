@@ -320,6 +320,15 @@ def test_a_name_that_is_not_known_has_no_direction():
         assert direction(name) is None
 
 
+def test_the_direction_of_something_that_is_no_name_is_refused():
+    message = (
+        'direction: a name of type int was given; it needs a string, as "val_accuracy". Pass the '
+        "name under which `fit` reports the figure."
+    )
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        direction(3)
+
+
 def test_a_metric_of_another_name_tells_its_direction():
     assert mg.metrics.F1(average="macro", name="macro_f1").better == "max"
     assert mg.metrics.RMSE(name="distance").better == "min"

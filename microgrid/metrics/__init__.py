@@ -12,20 +12,20 @@ classes themselves.
 True
 """
 
+from .by_class import F1 as F1
+from .by_class import Precision as Precision
+from .by_class import Recall as Recall
+from .by_class import f1 as f1
+from .by_class import precision as precision
+from .by_class import recall as recall
 from .classification import Accuracy as Accuracy
 from .classification import TopKAccuracy as TopKAccuracy
 from .classification import accuracy as accuracy
 from .classification import top_k_accuracy as top_k_accuracy
-from .confusion import F1 as F1
 from .confusion import BalancedAccuracy as BalancedAccuracy
 from .confusion import ConfusionMatrix as ConfusionMatrix
-from .confusion import Precision as Precision
-from .confusion import Recall as Recall
 from .confusion import balanced_accuracy as balanced_accuracy
 from .confusion import confusion_matrix as confusion_matrix
-from .confusion import f1 as f1
-from .confusion import precision as precision
-from .confusion import recall as recall
 from .direction import direction as direction
 from .likelihood import LogLoss as LogLoss
 from .likelihood import log_loss as log_loss

@@ -15,8 +15,20 @@ from .samples import Samples, as_threshold, check_shapes, decide, has_columns, i
 
 
 class Accuracy(OverSamples):
-    """The share of samples that are classified correctly, over batches: see `accuracy`.
+    """The share of samples that are classified correctly, over batches: `mg.metrics.accuracy`.
 
+    Args:
+        threshold: one score above it stands for class 1; 0.5 suits probabilities.
+        name: under which `fit` reports it; "accuracy" if None.
+
+    `add` takes prediction float[n, classes], float[n] or int[n], target int[n] or
+    float[n, classes], sample_weight float[n].
+
+    Raises:
+        TypeError, ValueError: `threshold` is no number, or not finite.
+        DtypeError, ShapeError, ValueError: from `add`, as of `mg.metrics.accuracy`.
+
+    >>> import numpy as np
     >>> import microgrid as mg
     >>> metric = mg.metrics.Accuracy(threshold=0.5)
     >>> metric.add(np.array([0.9, 0.6]), np.array([1, 0]))
@@ -57,14 +69,20 @@ def accuracy(
         threshold: one score above it stands for class 1. 0 suits logits and the hinge loss, 0.5
             probabilities.
 
-    A sample with a score that is nan is not classified, so it counts as wrong. Of no samples the
-    accuracy is nan.
+    Returns:
+        float from 0 to 1. A sample with a score that is nan is not classified, so it counts as
+        wrong. Of no samples the accuracy is nan.
 
     Raises:
+        DtypeError: an argument is not numeric.
         ShapeError: the shapes do not fit.
-        ValueError: a target is not a class, or a weight is negative.
+        TypeError: the threshold is not a number.
+        ValueError: a target is not a class, a weight is negative or not finite, or an option
+            makes no sense.
 
-    >>> accuracy(np.array([[2.0, -1.0], [0.1, 0.2]]), np.array([0, 0]))
+    >>> import numpy as np
+    >>> import microgrid as mg
+    >>> mg.metrics.accuracy(np.array([[2.0, -1.0], [0.1, 0.2]]), np.array([0, 0]))
     0.5
     """
     found: float = Accuracy(threshold=threshold)(prediction, target, sample_weight)
@@ -72,9 +90,20 @@ def accuracy(
 
 
 class TopKAccuracy(OverSamples):
-    """The share of samples whose class is among the best k, over batches: see `top_k_accuracy`.
+    """The share of samples whose class is among the best k, over batches: `top_k_accuracy`.
 
     `fit` knows it by names such as "top_5_accuracy".
+
+    Args:
+        k: how many answers each sample has.
+        name: under which `fit` reports it; as above if None.
+
+    `add` takes prediction float[n, classes], target int[n] or float[n, classes], sample_weight
+    float[n].
+
+    Raises:
+        TypeError, ValueError: k is no integer, or below 1.
+        DtypeError, ShapeError, ValueError: from `add`, as of `mg.metrics.top_k_accuracy`.
 
     >>> import microgrid as mg
     >>> mg.metrics.TopKAccuracy(5)
@@ -116,14 +145,19 @@ def top_k_accuracy(
         sample_weight: float[n], how much each sample counts.
         k: how many answers each sample has; below the number of classes.
 
-    A sample with a score that is nan counts as wrong.
+    Returns:
+        float from 0 to 1, nan of no samples. A sample with a score that is nan counts as wrong.
 
     Raises:
+        DtypeError: an argument is not numeric.
         ShapeError: the shapes do not fit, or there are no more than k classes.
-        ValueError: k is below 1, a target is not a class, or a weight is negative.
+        TypeError: k is not an integer.
+        ValueError: k is below 1, a target is not a class, or a weight is negative or not finite.
 
+    >>> import numpy as np
+    >>> import microgrid as mg
     >>> scores = np.array([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0]])
-    >>> top_k_accuracy(scores, np.array([1, 2]), k=2)
+    >>> mg.metrics.top_k_accuracy(scores, np.array([1, 2]), k=2)
     0.5
     """
     found: float = TopKAccuracy(k)(prediction, target, sample_weight)

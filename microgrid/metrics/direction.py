@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from .by_class import F1, Precision, Recall
 from .classification import Accuracy, TopKAccuracy
-from .confusion import F1, BalancedAccuracy, Precision, Recall
+from .confusion import BalancedAccuracy
 from .likelihood import LogLoss
 from .metric import BuiltIn
 from .ranking import AveragePrecision, RocAuc
@@ -34,11 +35,18 @@ def direction(name: str) -> str | None:
         name: of a metric or a loss that `fit` knows, or "loss"; all of them with "val_" before it
             too.
 
-    >>> direction("val_accuracy"), direction("top_3_accuracy"), direction("loss")
-    ('max', 'max', 'min')
-    >>> direction("dead_share") is None
-    True
+    Raises:
+        TypeError: `name` is not a string.
+
+    >>> import microgrid as mg
+    >>> [mg.metrics.direction(name) for name in ("val_accuracy", "top_3_accuracy", "loss", "time")]
+    ['max', 'max', 'min', None]
     """
+    if not isinstance(name, str):
+        raise TypeError(
+            f"direction: a name of type {type(name).__name__} was given; it needs a string, as "
+            '"val_accuracy". Pass the name under which `fit` reports the figure.'
+        )
     plain = name.removeprefix("val_")
     if re.fullmatch(r"top_[1-9]\d*_accuracy", plain):
         return TopKAccuracy.better

@@ -11,7 +11,18 @@ from .samples import Samples, check_choice, check_shapes, has_columns, is_positi
 
 
 class LogLoss(OverSamples):
-    """The mean of -log of the probability given to the target, over batches: see `log_loss`.
+    """The mean of -log of the probability given to the target, over batches: `mg.metrics.log_loss`.
+
+    Args:
+        from_logits: whether predictions are logits; otherwise they are probabilities.
+        name: under which `fit` reports it; "log_loss" if None.
+
+    `add` takes prediction float[n, classes] or float[n], target int[n] or float[n, classes],
+    sample_weight float[n].
+
+    Raises:
+        ValueError: `from_logits` is neither True nor False.
+        DtypeError, ShapeError, ValueError: from `add`, as of `mg.metrics.log_loss`.
 
     >>> import microgrid as mg
     >>> mg.metrics.LogLoss(from_logits=False)
@@ -57,12 +68,19 @@ def log_loss(
         from_logits: whether the prediction is logits. Probabilities are kept away from 0 and 1 by
             the resolution of their dtype, as scikit-learn does it.
 
-    Raises:
-        ShapeError: the shapes do not fit.
-        ValueError: a target is not a class, a weight is negative, or a probability is not within
-            0 ... 1.
+    Returns:
+        float, nan of no samples.
 
-    >>> log_loss(np.array([0.8, 0.4]), np.array([1, 0]), from_logits=False)  # -log(0.8 * 0.6) / 2
+    Raises:
+        DtypeError: an argument is not numeric.
+        ShapeError: the shapes do not fit.
+        ValueError: a target is not a class, a weight is negative or not finite, or a probability
+            is not within 0 ... 1.
+
+    >>> import numpy as np
+    >>> import microgrid as mg
+    >>> probability, target = np.array([0.8, 0.4]), np.array([1, 0])  # -log(0.8 * 0.6) / 2
+    >>> mg.metrics.log_loss(probability, target, from_logits=False)
     0.3669845875401002
     """
     found: float = LogLoss(from_logits=from_logits)(prediction, target, sample_weight)

@@ -23,6 +23,8 @@ class Metric(ABC):
     samples, also where it is no mean over batches. Called on arrays, a metric gives the figure of
     these alone. Subclass it for a figure of your own.
 
+    `add`, and the call, take prediction any[n, ...], target any[n, ...], sample_weight float[n].
+
     Attributes:
         name: under which `fit` reports it.
         running: whether `result()` is cheap enough to be shown while batches come in.
@@ -32,6 +34,10 @@ class Metric(ABC):
             them a run that was saved in the middle of an epoch goes on, and copies of the metric
             stay apart. `fit` and `evaluate` use a copy.
 
+    Raises:
+        TypeError: a subclass lacks `start`, `add` or `result`.
+
+    >>> import numpy as np
     >>> import microgrid as mg
     >>> class Largest(mg.metrics.Metric):
     ...     name = "largest"
@@ -126,9 +132,14 @@ class Averaged(Metric):
     others it depends on how the samples are cut into batches.
 
     Args:
-        function: of arrays (prediction, target), returns one number.
+        function: of arrays (prediction, target), any[n, ...], returns one number. If it has a
+            parameter `sample_weight`, it gets the weights, float[n], where there are some.
         name: under which `fit` reports it; by default the function's.
 
+    Raises:
+        TypeError: from `add`, the function returned something else than one number.
+
+    >>> import numpy as np
     >>> import microgrid as mg
     >>> def bias(prediction, target):
     ...     return np.mean(prediction - target)
@@ -220,10 +231,14 @@ class Collected(Collecting):
     until its end.
 
     Args:
-        function: of arrays (prediction, target), returns one number. If it has a parameter
-            `sample_weight`, it gets the weights where there are some.
+        function: of arrays (prediction, target), any[n, ...], returns one number. If it has a
+            parameter `sample_weight`, it gets the weights, float[n], where there are some.
         name: under which `fit` reports it; by default the function's.
 
+    Raises:
+        ValueError: from `result`, the batches are of shapes that cannot be joined.
+
+    >>> import numpy as np
     >>> import microgrid as mg
     >>> def spread(prediction, target):
     ...     return np.ptp(prediction - target)

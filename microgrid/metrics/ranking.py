@@ -115,10 +115,23 @@ def counts_by_threshold(
 
 
 class RocAuc(Ranking):
-    """The area under the ROC curve of all samples: see `roc_auc`.
+    """The area under the ROC curve of all samples: `mg.metrics.roc_auc`.
 
     Over batches the scores of the samples are kept, as the figure needs all of them.
 
+    Args:
+        average: of more than two classes, "macro", "weighted" or None; see `mg.metrics.roc_auc`.
+        from_logits: whether a score per class is a logit; otherwise it is a probability.
+        name: under which `fit` reports it; "roc_auc" if None.
+
+    `add` takes prediction float[n] or float[n, classes], target int[n] or float[n, classes],
+    sample_weight float[n].
+
+    Raises:
+        ValueError: an option is not one that there is.
+        DtypeError, ShapeError, ValueError: from `add`, as of `mg.metrics.roc_auc`.
+
+    >>> import numpy as np
     >>> import microgrid as mg
     >>> metric = mg.metrics.RocAuc()
     >>> metric.add(np.array([1.0, 2.0]), np.array([1, 0]))
@@ -140,9 +153,21 @@ class RocAuc(Ranking):
 
 
 class AveragePrecision(Ranking):
-    """The mean precision over thresholds of all samples: see `average_precision`.
+    """The mean precision over thresholds of all samples: `mg.metrics.average_precision`.
 
     Over batches the scores of the samples are kept, as the figure needs all of them.
+
+    Args:
+        average: of more than two classes, "macro", "weighted" or None; see `mg.metrics.roc_auc`.
+        from_logits: whether a score per class is a logit; otherwise it is a probability.
+        name: under which `fit` reports it; "average_precision" if None.
+
+    `add` takes prediction float[n] or float[n, classes], target int[n] or float[n, classes],
+    sample_weight float[n].
+
+    Raises:
+        ValueError: an option is not one that there is.
+        DtypeError, ShapeError, ValueError: from `add`, as of `mg.metrics.average_precision`.
 
     >>> import microgrid as mg
     >>> mg.metrics.AveragePrecision()
@@ -190,12 +215,16 @@ def roc_auc(
         float, or float64[classes] if average is None and there are more than two.
 
     Raises:
+        DtypeError: an argument is not numeric.
         ShapeError: the shapes do not fit.
-        ValueError: a target is not a class, a weight is negative, or there is no such average.
+        ValueError: a target is not a class, a weight is negative or not finite, or there is no
+            such average.
 
     Source: Fawcett (2006), An introduction to ROC analysis; Hand & Till (2001) on several classes.
 
-    >>> roc_auc(np.array([0.1, 0.4, 0.35, 0.8]), np.array([0, 0, 1, 1]))
+    >>> import numpy as np
+    >>> import microgrid as mg
+    >>> mg.metrics.roc_auc(np.array([0.1, 0.4, 0.35, 0.8]), np.array([0, 0, 1, 1]))
     0.75
     """
     return RocAuc(average=average, from_logits=from_logits)(prediction, target, sample_weight)
@@ -211,10 +240,29 @@ def average_precision(
 ) -> Any:
     """Return the precision at each score that occurs, weighted by the recall that is gained there.
 
-    Arguments and errors are those of `roc_auc`. Without a positive sample it is 0; where a score is
-    nan it is nan.
+    Args:
+        prediction: float[n], float[n, 1] or float[n, classes] of scores.
+        target: int[n] of classes, or float[n, classes], of which the largest counts.
+        sample_weight: float[n], how much each sample counts.
+        average: of more than two classes, "macro", "weighted" or None, a figure for each.
+        from_logits: whether a score per class is a logit.
 
-    >>> round(average_precision(np.array([0.1, 0.4, 0.35, 0.8]), np.array([0, 0, 1, 1])), 3)
+    All are as in `mg.metrics.roc_auc`. Without a positive sample it is 0; where a score is nan it
+    is nan.
+
+    Returns:
+        float, or float64[classes] if average is None and there are more than two.
+
+    Raises:
+        DtypeError: an argument is not numeric.
+        ShapeError: the shapes do not fit.
+        ValueError: a target is not a class, a weight is negative or not finite, or there is no
+            such average.
+
+    >>> import numpy as np
+    >>> import microgrid as mg
+    >>> scores, target = np.array([0.1, 0.4, 0.35, 0.8]), np.array([0, 0, 1, 1])
+    >>> round(mg.metrics.average_precision(scores, target), 3)
     0.833
     """
     metric = AveragePrecision(average=average, from_logits=from_logits)

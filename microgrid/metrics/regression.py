@@ -17,7 +17,15 @@ NOTHING = -1.0  # less than every absolute error
 
 
 class MSE(OverSamples):
-    """The mean of the squared errors, over batches: see `mse`.
+    """The mean of the squared errors, over batches: `mg.metrics.mse`.
+
+    Args:
+        name: under which `fit` reports it; "mse" if None.
+
+    `add` takes prediction float[n, ...], target float[n, ...], sample_weight float[n].
+
+    Raises:
+        DtypeError, ShapeError, ValueError: from `add`, as of `mg.metrics.mse`.
 
     >>> import microgrid as mg
     >>> mg.metrics.MSE()
@@ -32,7 +40,15 @@ class MSE(OverSamples):
 
 
 class MAE(OverSamples):
-    """The mean of the absolute errors, over batches: see `mae`.
+    """The mean of the absolute errors, over batches: `mg.metrics.mae`.
+
+    Args:
+        name: under which `fit` reports it; "mae" if None.
+
+    `add` takes prediction float[n, ...], target float[n, ...], sample_weight float[n].
+
+    Raises:
+        DtypeError, ShapeError, ValueError: from `add`, as of `mg.metrics.mae`.
 
     >>> import microgrid as mg
     >>> mg.metrics.MAE()
@@ -47,8 +63,17 @@ class MAE(OverSamples):
 
 
 class RMSE(MSE):
-    """The root of the mean of the squared errors, over batches: see `rmse`.
+    """The root of the mean of the squared errors, over batches: `mg.metrics.rmse`.
 
+    Args:
+        name: under which `fit` reports it; "rmse" if None.
+
+    `add` takes prediction float[n, ...], target float[n, ...], sample_weight float[n].
+
+    Raises:
+        DtypeError, ShapeError, ValueError: from `add`, as of `mg.metrics.rmse`.
+
+    >>> import numpy as np
     >>> import microgrid as mg
     >>> metric = mg.metrics.RMSE()
     >>> metric.add(np.array([3.0]), np.array([0.0]))
@@ -65,7 +90,15 @@ class RMSE(MSE):
 
 
 class MaxError(BuiltIn):
-    """The largest absolute error, over batches: see `max_error`.
+    """The largest absolute error, over batches: `mg.metrics.max_error`.
+
+    Args:
+        name: under which `fit` reports it; "max_error" if None.
+
+    `add` takes prediction float[n, ...], target float[n, ...], sample_weight float[n].
+
+    Raises:
+        DtypeError, ShapeError, ValueError: from `add`, as of `mg.metrics.max_error`.
 
     >>> import microgrid as mg
     >>> mg.metrics.MaxError()
@@ -96,10 +129,19 @@ class MaxError(BuiltIn):
 
 
 class R2(BuiltIn):
-    """The share of the variance that is explained, over batches: see `r2`.
+    """The share of the variance that is explained, over batches: `mg.metrics.r2`.
 
     Four numbers an output are kept.
 
+    Args:
+        name: under which `fit` reports it; "r2" if None.
+
+    `add` takes prediction float[n, ...], target float[n, ...], sample_weight float[n].
+
+    Raises:
+        DtypeError, ShapeError, ValueError: from `add`, as of `mg.metrics.r2`.
+
+    >>> import numpy as np
     >>> import microgrid as mg
     >>> metric = mg.metrics.R2()
     >>> metric.add(np.array([1.0, 2.0]), np.array([1.0, 3.0]))
@@ -168,11 +210,17 @@ def mse(prediction: Operand, target: Operand, sample_weight: Operand | None = No
         target: float[n, ...], of the same shape.
         sample_weight: float[n], how much each sample counts.
 
-    Raises:
-        ShapeError: the shapes differ.
-        ValueError: a weight is negative.
+    Returns:
+        float, nan of no samples.
 
-    >>> mse(np.array([1.0, 5.0]), np.array([2.0, 3.0]))
+    Raises:
+        DtypeError: an argument is not numeric.
+        ShapeError: the shapes differ.
+        ValueError: a weight is negative or not finite.
+
+    >>> import numpy as np
+    >>> import microgrid as mg
+    >>> mg.metrics.mse(np.array([1.0, 5.0]), np.array([2.0, 3.0]))
     2.5
     """
     found: float = MSE()(prediction, target, sample_weight)
@@ -180,9 +228,24 @@ def mse(prediction: Operand, target: Operand, sample_weight: Operand | None = No
 
 
 def mae(prediction: Operand, target: Operand, sample_weight: Operand | None = None) -> float:
-    """Return the mean of the absolute errors. Arguments and errors are those of `mse`.
+    """Return the mean of the absolute errors.
 
-    >>> mae(np.array([1.0, 5.0]), np.array([2.0, 3.0]))
+    Args:
+        prediction: float[n, ...].
+        target: float[n, ...], of the same shape.
+        sample_weight: float[n], how much each sample counts.
+
+    Returns:
+        float, nan of no samples.
+
+    Raises:
+        DtypeError: an argument is not numeric.
+        ShapeError: the shapes differ.
+        ValueError: a weight is negative or not finite.
+
+    >>> import numpy as np
+    >>> import microgrid as mg
+    >>> mg.metrics.mae(np.array([1.0, 5.0]), np.array([2.0, 3.0]))
     1.5
     """
     found: float = MAE()(prediction, target, sample_weight)
@@ -190,11 +253,26 @@ def mae(prediction: Operand, target: Operand, sample_weight: Operand | None = No
 
 
 def rmse(prediction: Operand, target: Operand, sample_weight: Operand | None = None) -> float:
-    """Return the root of `mse`, also where there are several outputs a sample.
+    """Return the root of `mg.metrics.mse`, also where there are several outputs a sample.
 
     scikit-learn takes the root of each output's and then the mean of these.
 
-    >>> rmse(np.array([1.0, 5.0]), np.array([4.0, 1.0]))
+    Args:
+        prediction: float[n, ...].
+        target: float[n, ...], of the same shape.
+        sample_weight: float[n], how much each sample counts.
+
+    Returns:
+        float, nan of no samples.
+
+    Raises:
+        DtypeError: an argument is not numeric.
+        ShapeError: the shapes differ.
+        ValueError: a weight is negative or not finite.
+
+    >>> import numpy as np
+    >>> import microgrid as mg
+    >>> mg.metrics.rmse(np.array([1.0, 5.0]), np.array([4.0, 1.0]))
     3.5355339059327378
     """
     found: float = RMSE()(prediction, target, sample_weight)
@@ -204,9 +282,22 @@ def rmse(prediction: Operand, target: Operand, sample_weight: Operand | None = N
 def max_error(prediction: Operand, target: Operand, sample_weight: Operand | None = None) -> float:
     """Return the largest absolute error, of samples whose weight is not 0.
 
-    Arguments and errors are those of `mse`. Of no samples it is nan.
+    Args:
+        prediction: float[n, ...].
+        target: float[n, ...], of the same shape.
+        sample_weight: float[n], how much each sample counts.
 
-    >>> max_error(np.array([1.0, 5.0]), np.array([2.0, 3.0]))
+    Returns:
+        float, nan of no samples.
+
+    Raises:
+        DtypeError: an argument is not numeric.
+        ShapeError: the shapes differ.
+        ValueError: a weight is negative or not finite.
+
+    >>> import numpy as np
+    >>> import microgrid as mg
+    >>> mg.metrics.max_error(np.array([1.0, 5.0]), np.array([2.0, 3.0]))
     2.0
     """
     found: float = MaxError()(prediction, target, sample_weight)
@@ -216,11 +307,24 @@ def max_error(prediction: Operand, target: Operand, sample_weight: Operand | Non
 def r2(prediction: Operand, target: Operand, sample_weight: Operand | None = None) -> float:
     """Return 1 - (squared errors) / (squares about the mean target), the mean over outputs.
 
-    Arguments and errors are those of `mse`. 1 is perfect, 0 as good as the mean target, and worse
-    is negative. An output whose targets are all equal has no variance to explain: 1 if it is
-    predicted exactly, else 0, as scikit-learn has it. Of fewer than two samples it is nan.
+    Args:
+        prediction: float[n, ...].
+        target: float[n, ...], of the same shape.
+        sample_weight: float[n], how much each sample counts.
 
-    >>> r2(np.array([1.0, 2.0, 4.0]), np.array([1.0, 3.0, 5.0]))
+    Returns:
+        float: 1 is perfect, 0 as good as the mean target, and worse is negative. An output whose
+        targets are all equal has no variance to explain: 1 if it is predicted exactly, else 0, as
+        scikit-learn has it. Of fewer than two samples it is nan.
+
+    Raises:
+        DtypeError: an argument is not numeric.
+        ShapeError: the shapes differ.
+        ValueError: a weight is negative or not finite.
+
+    >>> import numpy as np
+    >>> import microgrid as mg
+    >>> mg.metrics.r2(np.array([1.0, 2.0, 4.0]), np.array([1.0, 3.0, 5.0]))
     0.75
     """
     found: float = R2()(prediction, target, sample_weight)
