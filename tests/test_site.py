@@ -78,7 +78,7 @@ def test_an_op_is_shown_with_its_signature_formula_picture_and_words(reference):
     entry = text[text.index("{py:function} mg.relu(") :].partition("`````\n")[0]
     assert "mg.relu(x, /)\n" in entry
     assert "![relu and its slope](../images/relu.svg)" in entry
-    assert "Value: `max(x, 0)`. Shapes: `()->()`." in entry
+    assert entry.count("Value: `max(x, 0)`.") == 1
     assert "The rectified linear unit. The slope at the kink x = 0 is 0." in entry
 
 
