@@ -79,6 +79,16 @@ def test_every_name_works_in_a_dense_layer(name):
     assert repr(layer) == f"Dense(6, 4, activation={name})"
 
 
+WITHOUT_OPTIONS = [type(layer) for layer, _ in LAYERS if not layer.options]
+
+
+@pytest.mark.parametrize("kind", WITHOUT_OPTIONS)
+def test_a_layer_without_options_shows_that_it_takes_none(kind):
+    assert str(inspect.signature(kind)) == "()"
+    with pytest.raises(TypeError, match=rf"^{kind.__name__}\(\) takes no arguments$"):
+        kind(inplace=True)
+
+
 @pytest.mark.parametrize(
     "make", [lambda: nn.Hardtanh(1, -1), lambda: nn.Softshrink(-1), lambda: nn.RReLU(1, 0)]
 )
