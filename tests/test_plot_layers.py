@@ -113,8 +113,9 @@ def test_a_row_is_a_layer_with_its_share_of_exact_zeros():
     model = mg.nn.MLP([4, 6, 5, 3], rng=0)
     axes = mg.plot.activations(model, X)
     shares = [np.mean(h == 0) for _, h in mg.plot.hidden(model, X)]
-    assert labels(axes.yaxis) == [f"{i}\n{share:.0%} exactly 0" for i, share in enumerate(shares)]
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("activation", "layer")
+    told = [f"layer {i}\n{share:.0%} exactly 0" for i, share in enumerate(shares)]
+    assert labels(axes.yaxis) == told
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("activation", "")
     assert axes.get_ylim()[0] > axes.get_ylim()[1]  # the first is at the top
 
 
@@ -125,7 +126,7 @@ def test_the_height_of_a_row_is_in_proportion_to_how_many_activations_are_there(
     counts, _ = np.histogram(mg.plot.hidden(model, X)[0][1], edges)
     # 0.8 is the height of a row's peak.
     assert np.allclose(base - heights, 0.8 * counts / counts.max())
-    assert labels(axes.yaxis) == ["0"]
+    assert labels(axes.yaxis) == ["layer 0"]
 
 
 def test_layers_of_zeros_and_of_nan_can_be_drawn():
@@ -133,7 +134,7 @@ def test_layers_of_zeros_and_of_nan_can_be_drawn():
     model[0].bias.data = np.full(6, -1000.0)
     model[1].bias.data = np.full(5, np.nan)
     axes = mg.plot.activations(model, X)
-    assert labels(axes.yaxis) == ["0\n100% exactly 0", "1\n100 not finite"]
+    assert labels(axes.yaxis) == ["layer 0\n100% exactly 0", "layer 1\n100 not finite"]
     axes.figure.draw_without_rendering()
 
 

@@ -42,15 +42,17 @@ def activations(model: Module, x: Operand, ax: Axes | None = None) -> Axes:
     >>> import microgrid as mg
     >>> axes = mg.plot.activations(mg.nn.MLP([4, 8, 6, 3], rng=0), np.ones((5, 4)))
     >>> [text.get_text() for text in axes.get_yticklabels()]
-    ['0\n62% exactly 0', '1\n17% exactly 0']
+    ['layer 0\n62% exactly 0', 'layer 1\n17% exactly 0']
     """
-    layers = dict(hidden(model, x))
+    layers = {f"layer {name}": values for name, values in hidden(model, x)}
     if not layers:
         raise ValueError(
             f"plot.activations: the {type(model).__name__} has no hidden layer: what its layers "
             "give is what it returns."
         )
-    return draw_rows("plot.activations", layers, "activation", ax)
+    ax = draw_rows("plot.activations", layers, "activation", ax)
+    ax.set_ylabel("")  # each row says that it is a layer
+    return ax
 
 
 def draw_rows(who: str, rows: Mapping[str, Array], what: str, ax: Axes | None) -> Axes:
