@@ -154,6 +154,26 @@ def test_an_unknown_name_is_refused():
         check_op("rleu")
 
 
+def scaled(**fields):
+    """Declare x * k, of which the kernel needs the parameter k."""
+    kernel = lambda x, *, k, out=None: np.multiply(x, k, out=out)  # noqa: E731
+    return declared(name="scaled", kernel=kernel, vjps=(lambda g, y, x, *, k: g * k,), **fields)
+
+
+def test_parameters_without_legal_values_are_asked_for():
+    message = (
+        "check_op: the kernel of scaled needs k; its record tells no legal values. Give params= in "
+        'the record, so that the check knows legal ones: params=lambda *shapes: [{"k": 2.0}].'
+    )
+    with scaled() as op, pytest.raises(TypeError, match=exactly(message)):
+        check_op(op, max_examples=FEW)
+
+
+def test_parameters_are_drawn_from_those_that_the_record_calls_legal():
+    with scaled(params=lambda *shapes: [{"k": 2.0}, {"k": -1.0}]) as op:
+        assert check_op(op, max_examples=FEW)
+
+
 @named("option", ["max_examples", "order"])
 @named("value", [0, -1, 1.5, None, "2"])
 def test_less_than_one_is_refused(option, value):

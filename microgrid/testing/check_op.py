@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from ..arrays import Array
 from ..core import Op, Tensor
 from ..pieces import check_pieces
-from ..record import OPS
+from ..record import OPS, no_params
 from ..selection import Moving
 from .comparison import INTEGERS, SAFETY
 from .differences import derivative
@@ -38,7 +39,8 @@ def check_op(
     `order`, in others of first order. A failing call is reduced to the simplest one that fails.
 
     Args:
-        op: an op, or its name in `mg.OPS`.
+        op: an op, or its name in `mg.OPS`. Its inputs are drawn, any[...], in the shapes of its
+            signature, and its parameters from `params` of its record.
         max_examples: how many calls are drawn.
         order: of the derivatives.
         dtypes: of the inputs that are floats; one or several.
@@ -46,7 +48,8 @@ def check_op(
     Raises:
         GradientError: a check fails. It shows the call and what was found.
         KeyError: there is no op of that name.
-        TypeError: it is no op, nor a name.
+        TypeError: it is no op, nor a name; or the kernel needs a parameter of which the record
+            tells no legal values.
         ValueError: there are no dtypes, or others than floats, or a number is less than 1.
         ModuleNotFoundError: hypothesis is missing, the extra `test`.
 
@@ -57,6 +60,7 @@ def check_op(
     from .strategies.running import for_each_call  # here: it needs hypothesis
 
     checked, kinds = _op(op), _dtypes(dtypes)
+    _check_params(checked)
     for name, value in (("max_examples", max_examples), ("order", order)):
         if not isinstance(value, (int, np.integer)) or value < 1:
             raise ValueError(
@@ -89,6 +93,24 @@ def _op(op: Any) -> Op:
     if isinstance(op, str) and op not in OPS:
         raise KeyError(f"check_op: there is no op {op!r}. mg.OPS lists those that there are.")
     return OPS[op] if isinstance(op, str) else op
+
+
+def _check_params(op: Op) -> None:
+    """Raise if the kernel needs a parameter and the record lists none."""
+    try:
+        parameters = list(inspect.signature(op.kernel).parameters.values())
+    except (TypeError, ValueError):  # some functions in C do not tell
+        return
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    needed = [p.name for p in parameters[op.arity :] if p.kind in named and p.default is p.empty]
+    missing = [name for name in needed if name != "out"]
+    if missing and op.params is no_params:
+        example = ", ".join(f'"{name}": 2.0' for name in missing)
+        raise TypeError(
+            f"check_op: the kernel of {op.name} needs {' and '.join(missing)}; its record tells no "
+            "legal values. Give params= in the record, so that the check knows legal ones: "
+            f"params=lambda *shapes: [{{{example}}}]."
+        )
 
 
 def _dtypes(given: Any) -> list[np.dtype[Any]]:

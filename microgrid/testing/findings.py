@@ -93,9 +93,12 @@ class Bend:
 class Report:
     """What a check of a gradient found.
 
+    It is what `mg.testing.report` returns.
+
     Attributes:
         mode: "selection check" or "black box", with the order and the dtype.
         slopes: how many slopes were compared, of how many directions.
+        directions: along how many directions, float[...] of the shapes of the inputs.
         miss: the probability that directions miss a wrong Jacobian, 0 if all entries were compared.
         worst: the largest error, as a share of what is tolerated.
         failures: what is wrong; none if the gradient is right.

@@ -42,9 +42,9 @@ def gradcheck(
     entries of the Jacobian are compared one by one, beyond that along random integer directions.
 
     Args:
-        func: takes the inputs, returns a Tensor or a sequence or dict of them.
-        inputs: one or several; the Tensors that require a gradient are checked, of any float dtype
-            or of Fractions.
+        func: takes the inputs, returns a Tensor float[...] or a sequence or dict of them.
+        inputs: float[...], one or several; the Tensors that require a gradient are checked, of any
+            float dtype or of Fractions.
         eps: the step around which a black box is looked at.
         atol, rtol: how exactly the values must tell the slope. Where they do not, the gradient
             counts as unverified, which is a failure. A wrong gradient is never excused by these.
@@ -55,24 +55,27 @@ def gradcheck(
         order: 2 checks the second derivatives too, 3 the third.
         rng: None, a seed or a generator, for the directions.
         gradient: of a black box. `func` then takes arrays; `gradient` takes the same and returns
-            what is claimed: for each array its gradient, or the Jacobian if the result has a shape.
+            what is claimed: for each array its gradient, or the Jacobian if the result has a shape:
+            float[*shape of the result, *shape of the array].
         exact: ask for equality of floats, too. On piecewise-linear functions of small dyadic
             numbers (multiples of 1/2, 1/4, ...) nothing is rounded.
         others: no others. PyTorch's are refused one by one, with what to do.
 
     Raises:
         GradientError: the gradient is wrong or cannot be verified, and `raise_exception` is set.
-        TypeError: `func` or `gradient` is no function, or there is no such option.
+        TypeError: `func` or `gradient` is no function, `func` returns no floats, or there is no
+            such option.
         ValueError: no input requires a gradient, or an option has a value that it cannot have.
 
     Source: the signature is that of torch.autograd.gradcheck. The method is described in
         docs/checking_gradients.md.
 
+    >>> import numpy as np
     >>> import microgrid as mg
     >>> x = mg.tensor([0.5, -2.0, 0.0], requires_grad=True)
-    >>> gradcheck(mg.relu, x)
+    >>> mg.testing.gradcheck(mg.relu, x)
     True
-    >>> gradcheck(np.sin, np.array(0.5), gradient=np.cos)
+    >>> mg.testing.gradcheck(np.sin, np.array(0.5), gradient=np.cos)
     True
     """
     found = report(
@@ -100,14 +103,20 @@ def gradgradcheck(
     """Return whether the second derivatives of a function are right.
 
     Args:
-        func, inputs, atol, rtol, raise_exception, kinks, rng: as of `gradcheck`.
-        grad_outputs: what the results are weighted with; None draws integers.
+        func: takes the inputs, returns a Tensor float[...] or a sequence or dict of them.
+        inputs: float[...], one or several; the Tensors that require a gradient are checked.
+        grad_outputs: float[...], what each result is weighted with; None draws integers.
+        atol, rtol, raise_exception, kinks, rng: as of `mg.testing.gradcheck`.
+        others: no others. PyTorch's are refused one by one, with what to do.
 
     Raises:
         GradientError: a second derivative is wrong, and `raise_exception` is set.
+        ShapeError, DtypeError: `grad_outputs` does not fit the results, or is not numeric.
+        TypeError: `func` is no function or returns no floats, or there is no such option.
+        ValueError: no input requires a gradient, or an option has a value that it cannot have.
 
     >>> import microgrid as mg
-    >>> gradgradcheck(mg.tanh, mg.tensor([0.5, -2.0], requires_grad=True))
+    >>> mg.testing.gradgradcheck(mg.tanh, mg.tensor([0.5, -2.0], requires_grad=True))
     True
     """
     refuse_others("gradgradcheck", others)
@@ -142,8 +151,30 @@ def report(
 ) -> Report:
     """Return all that `gradcheck` finds: failures, and the kinks and artifacts at the point.
 
+    Args:
+        func: takes the inputs, returns a Tensor float[...] or a sequence or dict of them.
+        inputs: float[...], one or several; the Tensors that require a gradient are checked.
+        eps, atol, rtol: the step for a black box, and how exactly the values must tell the slope.
+        kinks: "verify", "strict" or "ignore": what is asked of the gradient at a kink.
+        order: 2 checks the second derivatives too, 3 the third.
+        rng: None, a seed or a generator, for the directions.
+        gradient: what is claimed, of a `func` of arrays.
+        exact: ask for equality of floats, too.
+        others: no others. PyTorch's are refused one by one, with what to do.
+
+    All are as of `mg.testing.gradcheck`.
+
+    Returns:
+        A `mg.testing.Report`; a wrong gradient raises nothing here.
+
+    Raises:
+        TypeError: `func` or `gradient` is no function, `func` returns no floats, or there is no
+            such option.
+        ValueError: no input requires a gradient, or an option has a value that it cannot have.
+
     >>> import microgrid as mg
-    >>> found = report(lambda x: mg.relu(x) - mg.relu(-x), mg.tensor(0.0, requires_grad=True))
+    >>> x = mg.tensor(0.0, requires_grad=True)
+    >>> found = mg.testing.report(lambda x: mg.relu(x) - mg.relu(-x), x)
     >>> found.ok, found.kind
     (True, 'artifact')
     >>> float(found.bends[0].left), float(found.bends[0].right)

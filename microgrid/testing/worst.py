@@ -31,8 +31,8 @@ def worst_gradient_error(
     element's error is diluted by the number of the others.
 
     Args:
-        loss: computes the loss from the parameters as they are.
-        params: float64 leaves that require a gradient. They are moved and put back.
+        loss: computes the loss, float[] in float64, from the parameters as they are.
+        params: float[...] in float64, leaves that require a gradient. They are moved and put back.
         directions: how many to try.
         eps: the step.
         tolerance: the error that will be accepted. Rounding of the loss alone makes a larger one
@@ -40,13 +40,17 @@ def worst_gradient_error(
             slope of which the differences are exact enough.
         rng: None, a seed or a generator.
 
+    Returns:
+        float: |slope - difference| / the larger of the two.
+
     Raises:
         DtypeError: a parameter is not float64.
+        GraphError: the loss is not one number, or a parameter is no leaf or requires no gradient.
         ValueError: there are no parameters.
 
     >>> import microgrid as mg
     >>> w = mg.tensor([0.5, -2.0], requires_grad=True)
-    >>> worst_gradient_error(lambda: mg.exp(w).sum(), [w], rng=0) < 1e-8
+    >>> mg.testing.worst_gradient_error(lambda: mg.exp(w).sum(), [w], rng=0) < 1e-8
     True
     """
     params = list(params)

@@ -224,18 +224,21 @@ def arrays_near_kinks(
         layouts: draw arrays in Fortran order, with negative strides, with gaps between elements,
             and read-only broadcast views too.
 
+    Returns:
+        A strategy of float[*shape].
+
     Raises:
         DtypeError: the dtype is none of those.
         ValueError: the options contradict each other, or leave nothing to draw.
 
-    >>> from hypothesis import find, given
     >>> import microgrid as mg
-    >>> @given(arrays_near_kinks(kinks=(0, 6)))
+    >>> from hypothesis import find, given
+    >>> @given(mg.testing.strategies.arrays_near_kinks(kinks=(0, 6)))
     ... def test_relu6_stays_between_its_kinks(x):
     ...     y = mg.relu6(x)
     ...     assert ((y >= 0) & (y <= 6)).all()
     >>> test_relu6_stays_between_its_kinks()
-    >>> find(arrays_near_kinks(), lambda x: True)
+    >>> find(mg.testing.strategies.arrays_near_kinks(), lambda x: True)
     array(0.)
     """
     who = "arrays_near_kinks"
@@ -273,8 +276,21 @@ def tensors(
 
     The options mean what they mean there. There are no layouts: a Tensor has memory of its own.
 
+    Args:
+        shape, dtype: of the Tensors, or a strategy of shapes.
+        kinks, low, high: points to hit, and where the other elements lie.
+        ties, subnormals, infinities, nans, values: what else is drawn.
+
+    Returns:
+        A strategy of Tensors float[*shape].
+
+    Raises:
+        DtypeError: the dtype is not that of floats of at most 64 bits, nor object.
+        ValueError: the options contradict each other, or leave nothing to draw.
+
+    >>> import microgrid as mg
     >>> from hypothesis import given
-    >>> @given(tensors())
+    >>> @given(mg.testing.strategies.tensors())
     ... def test_the_gradient_of_a_sum_is_one(x):
     ...     x.sum().backward()
     ...     assert (x.grad == 1).all()

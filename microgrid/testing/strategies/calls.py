@@ -28,14 +28,16 @@ class OpCall:
 
     Args:
         op: the op.
-        inputs: an array for each.
+        inputs: any[...], an array for each.
         params: its parameters.
 
     Attributes:
         op, inputs, params: as given.
 
+    >>> import numpy as np
     >>> import microgrid as mg
-    >>> call = OpCall(mg.OPS["clip"], [np.array([-2.0, 1.0])], {"a_min": -1.0, "a_max": 1.0})
+    >>> x, bounds = np.array([-2.0, 1.0]), {"a_min": -1.0, "a_max": 1.0}
+    >>> call = mg.testing.strategies.OpCall(mg.OPS["clip"], [x], bounds)
     >>> call
     mg.OPS["clip"](np.array([-2.0, 1.0]), a_min=-1.0, a_max=1.0)
     >>> call.result()
@@ -85,13 +87,17 @@ def op_calls(
         layouts: draw arrays in Fortran order, with negative strides, with gaps between elements,
             and read-only broadcast views too.
 
+    Returns:
+        A strategy of `OpCall`, whose inputs are any[...].
+
     Raises:
         KeyError: there is no op of that name.
         DtypeError: the dtype is none of those.
         ValueError: the options contradict each other.
 
+    >>> import microgrid as mg
     >>> from hypothesis import given
-    >>> @given(op_calls("maximum"))
+    >>> @given(mg.testing.strategies.op_calls("maximum"))
     ... def test_maximum_is_one_of_the_two(call):
     ...     a, b = call.inputs
     ...     y = call.result()

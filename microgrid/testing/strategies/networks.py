@@ -39,9 +39,15 @@ class Network(Sequential):
         layers: for each its weight float[inputs, outputs], its bias float[outputs], and its
             activation as Dense takes it: a name, a function, a layer, or None.
 
-    >>> Network(([[2.0], [1.0]], [-1.0], "relu"))(np.array([[1.0, 0.5]]))
+    Raises:
+        DtypeError: a weight or a bias is not numeric.
+        ShapeError: a bias does not fit its weight.
+        ValueError, TypeError: a weight has not two dimensions, or Dense has no such activation.
+
+    >>> import microgrid as mg
+    >>> mg.testing.strategies.Network(([[2.0], [1.0]], [-1.0], "relu"))([[1.0, 0.5]])
     tensor([[1.5]], op=relu)
-    >>> Network((np.array([[2.0]]), np.array([-1.0]), "relu"))
+    >>> mg.testing.strategies.Network(([[2.0]], [-1.0], "relu"))
     Network((np.array([[2.0]]), np.array([-1.0]), 'relu'))
     """
 
@@ -58,6 +64,12 @@ class NetworkCall(NamedTuple):
     Attributes:
         model: the network.
         x: float[batch, inputs].
+
+    >>> import numpy as np
+    >>> import microgrid as mg
+    >>> model = mg.testing.strategies.Network(([[2.0]], [-1.0], None))
+    >>> mg.testing.strategies.NetworkCall(model, np.array([[3.0]]))
+    (Network((np.array([[2.0]]), np.array([-1.0]), None)), np.array([[3.0]]))
     """
 
     model: Network
@@ -92,12 +104,17 @@ def networks(
             With the default activations values and gradients are exact then, in float32 and
             float64 too. The bias of a unit at a kink is what puts it there.
 
+    Returns:
+        A strategy of `NetworkCall`: (model, x), of x float[batch, inputs].
+
     Raises:
         DtypeError: the dtype is none of those.
         ValueError: there are fewer than two sizes, no activations, or one that is not known.
+        TypeError: an activation is neither a name, a function nor a layer.
 
+    >>> import microgrid as mg
     >>> from hypothesis import given
-    >>> @given(networks(sizes=[2, 3, 1], values="integer"))
+    >>> @given(mg.testing.strategies.networks(sizes=[2, 3, 1], values="integer"))
     ... def test_whole_numbers_stay_whole(drawn):
     ...     model, x = drawn
     ...     y = model(x).data

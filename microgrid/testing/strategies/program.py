@@ -19,10 +19,11 @@ class Step:
     Args:
         op: the name of the op in `mg.OPS`.
         args: names of what it is called on: "x0", "x1", ... are the inputs of the program, "y0",
-            "y1", ... the results of its steps. An array stands for itself.
+            "y1", ... the results of its steps. An array, any[...], stands for itself.
         params: the op's parameters.
 
-    >>> Step("sum", "x0", axis=(0,), keepdims=False)
+    >>> import microgrid as mg
+    >>> mg.testing.strategies.Step("sum", "x0", axis=(0,), keepdims=False)
     Step("sum", "x0", axis=(0,), keepdims=False)
     """
 
@@ -49,14 +50,20 @@ class Program:
     """A function made of ops, with inputs for it. Its repr is Python that builds it.
 
     Args:
-        inputs: arrays to run it on.
+        inputs: any[...], arrays to run it on.
         steps: its calls; the last one's result is that of the program.
 
     Attributes:
         inputs: arrays to run it on.
         steps: its calls.
 
+    Raises:
+        TypeError: when called, with another number of inputs.
+        KeyError: when called, a step names an op or a value that there is not.
+
     >>> import numpy as np
+    >>> import microgrid as mg
+    >>> Program, Step = mg.testing.strategies.Program, mg.testing.strategies.Step
     >>> program = Program([np.array(3.0)], [Step("square", "x0"), Step("add", "y0", "x0")])
     >>> print(program.source)
     def program(x0):

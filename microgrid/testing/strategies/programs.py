@@ -59,19 +59,22 @@ def programs(
         scalar: whether the result is one number; else it is as it comes.
         values: of the inputs: "integer" for whole numbers, "dyadic" for multiples of 1/4.
 
+    Returns:
+        A strategy of `Program`, whose inputs are float[...].
+
     Raises:
         KeyError: there is no op of a name.
         DtypeError: the dtype is none of those.
         ValueError: none of the ops can be called.
 
-    >>> from hypothesis import find, given
     >>> import microgrid as mg
-    >>> @given(programs(smooth=True))
+    >>> from hypothesis import find, given
+    >>> @given(mg.testing.strategies.programs(smooth=True))
     ... def test_gradients_agree_with_differences(program):
     ...     inputs = [mg.tensor(x, requires_grad=True) for x in program.inputs]
     ...     mg.testing.gradcheck(program, inputs)
     >>> test_gradients_agree_with_differences()
-    >>> find(programs(), lambda program: True)
+    >>> find(mg.testing.strategies.programs(), lambda program: True)
     Program([np.array(0.0)], [Step("negative", "x0")])
     """
     numbers = numbers_for("programs", dtype, values)
