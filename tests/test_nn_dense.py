@@ -1,6 +1,7 @@
 """Dense, Sequential and MLP."""
 
 import re
+from fractions import Fraction
 from functools import partial
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 import microgrid as mg
 from microgrid import nn
-from microgrid.errors import ShapeError
+from microgrid.errors import DtypeError, ShapeError
 from microgrid.nn import MLP, Dense, Linear, Sequential, init
 
 X = np.random.default_rng(0).normal(size=(5, 3))
@@ -242,6 +243,27 @@ def test_what_cannot_seed_the_weights_is_refused(make, who):
         r"0\), or a numpy\.random\.Generator\.$",
     ):
         make()
+
+
+@pytest.mark.parametrize(("dtype", "named"), [("i8", "int64"), (bool, "bool"), ("no", "'no'")])
+@pytest.mark.parametrize(
+    ("make", "who"),
+    [
+        (lambda dtype: MLP([2, 2, 1], dtype=dtype), "MLP"),
+        (lambda dtype: Dense(2, 1, dtype=dtype), "Dense"),
+        (lambda dtype: Dense(2, 1, init="zeros", dtype=dtype), "Dense"),
+    ],
+)
+def test_a_dtype_that_is_not_one_of_floats_is_refused_by_the_layer(make, who, dtype, named):
+    message = f"{who}: dtype={named} was given; it needs floats. Pass float16, float32 or float64."
+    with pytest.raises(DtypeError, match=f"^{re.escape(message)}$"):
+        make(dtype)
+
+
+def test_fractions_may_be_weights():
+    layer = Dense(2, 1, init="zeros", dtype=object)
+    layer.weight.data = [[Fraction(1, 3)], [Fraction(1, 6)]]
+    assert layer(np.array([[Fraction(1), Fraction(4)]])).tolist() == [[1]]
 
 
 def test_lesson_4_by_hand_and_row_by_row():

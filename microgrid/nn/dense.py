@@ -15,7 +15,7 @@ from ..ops import affine, matmul
 from ..ops.draws import as_generator
 from .activations import activation_name, named_activation
 from .init import INITIALIZERS, Initializer, Rng
-from .module import Module, Parameter, as_integer, check_instance, in_dtype_of
+from .module import Module, Parameter, as_integer, check_instance, float_dtype, in_dtype_of
 from .parameter import Rule
 
 Activation: TypeAlias = "str | Callable[..., Any] | None"
@@ -27,6 +27,9 @@ LIKE_RELU = frozenset(
         "mish", "hardswish", "softplus",
     )
 )  # fmt: skip
+
+
+WEIGHTS = "fO"  # kinds of dtypes: floats, or objects as exact Fractions
 
 
 class Dense(Module):
@@ -56,11 +59,15 @@ class Dense(Module):
     Raises:
         ValueError: a size is below 1, a name is not known, or a rule is given for a bias that there
             is not.
+        TypeError: a size is no integer; activation, init, a constraint or penalty is no function;
+            or rng is none of these.
+        DtypeError: the dtype is not one of floats. In a call, x does not hold numbers.
         ShapeError: in a call, the last dimension of x is not in_features. A constraint returns
-            another shape than that of its parameter, or a penalty more than one number.
-        TypeError: a constraint or penalty is no function.
+            another shape than that of its parameter, a penalty more than one number, or init
+            another shape than it was asked for.
 
-    >>> layer = Dense(3, 2, activation="relu", rng=0)
+    >>> import microgrid as mg
+    >>> layer = mg.nn.Dense(3, 2, activation="relu", rng=0)
     >>> layer
     Dense(3, 2, activation=relu)
     >>> layer([[1.0, 2.0, 3.0]]).shape
@@ -84,6 +91,7 @@ class Dense(Module):
         self.in_features = as_integer("Dense", "in_features", in_features, least=1)
         self.out_features = as_integer("Dense", "out_features", out_features, least=1)
         self.activation = named_activation("Dense", activation)
+        float_dtype("Dense", dtype, WEIGHTS)
         shape = (self.in_features, self.out_features)
         weight = _initializer(init, self.activation)(shape, rng=rng, dtype=dtype)
         self.weight = Parameter(_of_shape(weight, shape), dtype)
@@ -144,11 +152,16 @@ class Sequential(Module):
     An index gives a layer, a slice a Sequential of the same layers (not copies). Parameters are
     named by position: "0.weight".
 
+    Input shape: any[...], as the first layer takes it. Output shape: any[...], as the last layer
+    returns it; without layers x itself.
+
     Raises:
         TypeError: a layer cannot be called, or is a class of layers.
+        IndexError: there is no layer of an index.
+        Exception: in a call, what a layer raises, as ShapeError for a shape that it does not take.
 
-    >>> from microgrid.nn import ReLU
-    >>> model = Sequential(Dense(4, 8), ReLU(), Dense(8, 2))
+    >>> import microgrid as mg
+    >>> model = mg.nn.Sequential(mg.nn.Dense(4, 8), mg.nn.ReLU(), mg.nn.Dense(8, 2))
     >>> len(model), model[0]
     (3, Dense(4, 8))
     >>> model[:2]
@@ -207,11 +220,17 @@ class MLP(Sequential):
         rng: None, a seed, or a generator, for the first weights.
         dtype: of the parameters.
 
+    Input shape: float[..., sizes[0]]. Arrays and lists are cast to the dtype of the parameters.
+    Output shape: float[..., sizes[-1]].
+
     Raises:
         ValueError: there are fewer than two sizes, one is below 1, or the name is not known.
-        TypeError: the sizes are not a list of integers, or rng is none of these.
+        TypeError: the sizes are not a list of integers, or activation or rng is none of these.
+        DtypeError: the dtype is not one of floats. In a call, x does not hold numbers.
+        ShapeError: in a call, the last dimension of x is not sizes[0].
 
-    >>> MLP([2, 16, 1])
+    >>> import microgrid as mg
+    >>> mg.nn.MLP([2, 16, 1])
     MLP(
       (0): Dense(2, 16, activation=relu)
       (1): Dense(16, 1)
@@ -237,6 +256,7 @@ class MLP(Sequential):
                 f"MLP: sizes={sizes} was given; it needs at least the sizes of input and "
                 "output. Put the sizes of hidden layers in between."
             )
+        float_dtype("MLP", dtype, WEIGHTS)
         generator = as_generator("MLP", rng)
         last = len(sizes) - 2
         super().__init__(

@@ -71,10 +71,17 @@ class Module:
     Attributes:
         training: True in training, False in evaluation. Layers that differ between the two read it.
 
+    Input shape: any[...], what `forward` takes. Output shape: any[...], what it returns. A call
+    passes both on as they are.
+
+    Raises:
+        NotImplementedError: in a call, no `forward` was written.
+        TypeError: an attribute that is a Parameter or Buffer is set to neither such a one nor None.
+
     >>> import microgrid as mg
-    >>> class Line(Module):
+    >>> class Line(mg.nn.Module):
     ...     def __init__(self):
-    ...         self.slope = Parameter(2.0)
+    ...         self.slope = mg.nn.Parameter(2.0)
     ...     def forward(self, x):
     ...         return self.slope * x
     >>> line = Line()
@@ -177,11 +184,11 @@ class Module:
                 yield whole, member
 
     def parameters(self) -> Iterator[Parameter]:
-        """Yield every Parameter once."""
+        """Yield every Parameter once, as `named_parameters` does."""
         return (parameter for _, parameter in self.named_parameters())
 
     def buffers(self) -> Iterator[Buffer]:
-        """Yield every Buffer once."""
+        """Yield every Buffer once, as `named_buffers` does."""
         return (buffer for _, buffer in self.named_buffers())
 
     def num_parameters(self) -> int:
@@ -191,8 +198,8 @@ class Module:
     def penalty(self) -> Tensor:
         """Return the sum of the penalties of all parameters, 0 if none has one: float[].
 
-        >>> from microgrid.nn import Dense, penalties
-        >>> layer = Dense(2, 1, init="constant", weight_penalty=penalties.L2(0.5))
+        >>> import microgrid as mg
+        >>> layer = mg.nn.Dense(2, 1, init="constant", weight_penalty=mg.nn.penalties.L2(0.5))
         >>> layer.weight.data = [[1.0], [3.0]]
         >>> layer.penalty().item()
         5.0
@@ -225,10 +232,13 @@ class Module:
     # --- its state -------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Array]:
-        """Return the values of the parameters and buffers by name, as copies.
+        """Return the values of the parameters and buffers by name, as copies: any[...] each.
 
-        >>> from microgrid.nn import Dense
-        >>> {name: array.shape for name, array in Dense(3, 2).state_dict().items()}
+        Raises:
+            ValueError: one name stands for two.
+
+        >>> import microgrid as mg
+        >>> {name: array.shape for name, array in mg.nn.Dense(3, 2).state_dict().items()}
         {'weight': (3, 2), 'bias': (2,)}
         """
         return {name: kept.numpy() for name, kept in self._state()}
@@ -308,8 +318,8 @@ class Module:
             TypeError: the tuple is no shape, or a list is given that is one.
             ValueError: a size is negative.
 
-        >>> from microgrid.nn import MLP
-        >>> print(MLP([2, 3, 1]).summary((None, 2)))
+        >>> import microgrid as mg
+        >>> print(mg.nn.MLP([2, 3, 1]).summary((None, 2)))
         Model: MLP
         Layer (type)  Output shape  Parameters  Bytes
         ---------------------------------------------

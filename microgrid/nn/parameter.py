@@ -27,15 +27,23 @@ class Parameter(Tensor):
     layers, since one float64 number would turn a whole float32 net to float64.
 
     Attributes:
-        constraint: a function of the Parameter that returns its values after a step of an
-            optimiser, from `mg.nn.constraints` or your own, written in ops; or None.
-        penalty: a function of the Parameter that returns a number for the loss, from
+        constraint: a function of the Parameter that returns its values, float[...], after a step of
+            an optimiser, from `mg.nn.constraints` or your own, written in ops; or None.
+        penalty: a function of the Parameter that returns a number for the loss, float[], from
             `mg.nn.penalties` or your own, written in ops; or None.
 
-    Raises:
-        DtypeError: the dtype cannot carry a gradient.
+    Args:
+        data: float[...].
+        dtype: of the copy.
+        requires_grad: whether it gets a gradient; False for one that is not trained for now.
 
-    >>> Parameter([1, 2]).dtype
+    Raises:
+        DtypeError: the data are no numbers, or their dtype cannot carry a gradient.
+        ShapeError: lists are of unequal lengths.
+        TypeError: there is no such dtype.
+
+    >>> import microgrid as mg
+    >>> mg.nn.Parameter([1, 2]).dtype
     dtype('float32')
     """
 
@@ -128,7 +136,17 @@ class Buffer(Tensor):
     A leaf without a gradient, as a running mean. Layers write to it with `mg.assign`, which a
     compiled step sees. Like a Parameter it copies its data; numbers and lists become float32.
 
-    >>> Buffer([1, 2])
+    Args:
+        data: any[...].
+        dtype: of the copy.
+
+    Raises:
+        DtypeError: the data are no numbers.
+        ShapeError: lists are of unequal lengths.
+        TypeError: there is no such dtype.
+
+    >>> import microgrid as mg
+    >>> mg.nn.Buffer([1, 2])
     tensor([1., 2.], dtype=float32)
     """
 
@@ -146,8 +164,8 @@ def _with_float32_numbers(who: str, data: Operand, dtype: DTypeLike | None) -> O
     return array if array.dtype.kind == "O" else array.astype(np.float32)
 
 
-def float_dtype(who: str, dtype: DTypeLike) -> np.dtype[Any]:
-    """Return the dtype of a layer.
+def float_dtype(who: str, dtype: DTypeLike, kinds: str = "f") -> np.dtype[Any]:
+    """Return the dtype of a layer, which is of one of these kinds.
 
     Raises:
         DtypeError: it is not one of floats.
@@ -156,7 +174,7 @@ def float_dtype(who: str, dtype: DTypeLike) -> np.dtype[Any]:
         found = np.dtype(dtype)
     except TypeError:
         found = None
-    if found is None or found.kind != "f":
+    if found is None or found.kind not in kinds:
         given = repr(dtype) if found is None else found
         raise DtypeError(
             f"{who}: dtype={given} was given; it needs floats. Pass float16, float32 or float64."
