@@ -62,7 +62,8 @@ class Op(Record):
     def __call__(self, *inputs: Any, **params: Any) -> Tensor:
         """Run the op: the one way in, for users, rules and layers alike."""
         if len(inputs) != self.arity and self.arity is not None:
-            raise TypeError(f"{self.name}: {len(inputs)} inputs were given; it takes {self.arity}.")
+            wanted = f"{self.arity}{', by place, not by name' * bool(params)}"
+            raise TypeError(f"{self.name}: {len(inputs)} inputs were given; it takes {wanted}.")
         if params:
             check_params(self.name, params)
         for x in inputs:
@@ -146,8 +147,7 @@ class Op(Record):
         return y.item() if python else y[()]
 
 
-# To the class the words on its fields; to each op those that its own fields give.
-Op.__doc__ = Documentation(Record.__doc__)  # type: ignore[assignment]
+Op.__doc__ = Documentation(Record.__doc__)  # type: ignore[assignment]  # and of each op its own
 
 
 class Tensor(Operators):
@@ -156,12 +156,13 @@ class Tensor(Operators):
     `Tensor(data)` is `tensor(data)`. Every op whose first operand is `x` is also a method.
 
     Attributes:
-        data: the values, always an array. Assigning to it writes into the same memory.
+        data: any[...], the values, always an array. Assigning to it writes into the same memory.
         grad: after `backward`, on leaves: the gradient, an array of the same shape and dtype.
         requires_grad: whether a gradient is wanted, or passes through.
         op, inputs: what computed it (None: a leaf), from what (None: the graph was released).
 
-    >>> x = Tensor([1.0, 2.0], requires_grad=True)
+    >>> import microgrid as mg
+    >>> x = mg.Tensor([1.0, 2.0], requires_grad=True)
     >>> (x * x).sum().backward()
     >>> x.grad
     array([2., 4.])
@@ -367,8 +368,9 @@ def assign(leaf: Tensor, value: Operand) -> None:
         ShapeError: the shapes differ.
         DtypeError: the value cannot be cast without losing its kind, as a float to an integer.
 
-    >>> t = Tensor([1.0, 2.0])
-    >>> assign(t, [3.0, 4.0])
+    >>> import microgrid as mg
+    >>> t = mg.tensor([1.0, 2.0])
+    >>> mg.assign(t, [3.0, 4.0])
     >>> t
     tensor([3., 4.])
     """

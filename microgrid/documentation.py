@@ -59,6 +59,7 @@ def _shapes(op: Op) -> str:
     for name, domain, dims in zip(_names(op), op.domains, inputs, strict=True):
         kind = "any" if keeps and domain.kind == "float" else domain.kind
         lines.append(f"    {name}: {_shape(kind, dims)}.")
+    lines += [f"    {name}: a parameter, as {value!r}." for name, value in _params(op).items()]
     result = from_floats if from_floats == from_integers else "any"
     return "\n".join([*lines, "", "Returns:", f"    {_shape(result, output)}."])
 
@@ -86,6 +87,8 @@ def _errors(op: Op) -> str:
         lines.append(f"    ShapeError: the shapes do not fit {known or 'together'}.")
     elif op.arity != 1:
         lines.append("    ShapeError: the shapes do not broadcast together.")
+    if _params(op):
+        lines.append("    TypeError: a parameter is missing, or not known.")
     return "\n".join(lines)
 
 

@@ -16,7 +16,16 @@ class Pieces:
     """A piecewise-linear function of one variable, as data.
 
     `slopes` has one entry more than `knots`: the slope left of the first knot, between neighbours,
-    and right of the last. `through` is one point (x, y) on the graph.
+    and right of the last. `through` is one point (x, y) on the graph. Whether the data describe one
+    function is looked at where they are used: by `Op`, `check_op` and `piecewise_linear`.
+
+    Args:
+        knots: numbers[k], strictly increasing.
+        slopes: numbers[k + 1].
+        through: two numbers.
+
+    Raises:
+        TypeError: a field is missing.
 
     >>> import microgrid as mg, numpy as np
     >>> from microgrid.pieces import evaluate

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .pieces import Pieces, check_pieces
@@ -42,7 +43,7 @@ class Domain:
     `kind` is "float", "int" or "bool".
 
     Raises:
-        TypeError: `include` is no tuple.
+        TypeError: an end is no number, or `include` no tuple.
         ValueError: `low` is above `high` or one is not finite, or there is no such kind.
 
     >>> import microgrid as mg
@@ -56,6 +57,9 @@ class Domain:
     kind: str = "float"
 
     def __post_init__(self) -> None:
+        for end in (self.low, self.high):
+            if not isinstance(end, Real):
+                raise TypeError(f"Domain: an end is {end!r}; it needs a number.")
         if not -math.inf < self.low <= self.high < math.inf:
             raise ValueError(
                 f"Domain: the interval from {self.low} to {self.high} was given; it needs finite "
@@ -195,6 +199,12 @@ class Record:
     varying: tuple[int, ...] = field(init=False)  # those with one
 
     def __post_init__(self) -> None:
+        for field_name in ("name", "doc"):
+            value = getattr(self, field_name)
+            if not isinstance(value, str):
+                raise TypeError(
+                    f"Op {self.name}: {field_name} is a {type(value).__name__}; it needs a string."
+                )
         if not self.doc.strip():
             raise ValueError(f"Op {self.name}: doc is empty. Say what it computes.")
         for field_name, kinds in (("vjps", (tuple, EachInput)), ("domains", (tuple,))):
@@ -216,6 +226,7 @@ class Record:
                 "given; it needs one of each per input. Give None as the rule of a constant input."
             )
         if BUILTIN:  # microgrid's own are looked at by its tests, not in each import
+            self._check_functions()
             self._check_pieces()
         object.__setattr__(self, "has_gradient", rules is None or any(r is not None for r in rules))
         known = {
@@ -228,6 +239,16 @@ class Record:
         }
         for attribute, value in known.items():
             object.__setattr__(self, attribute, value)
+
+    def _check_functions(self) -> None:
+        """Raise unless the kernel and the rules can be called."""
+        rules = (self.vjps.rule,) if isinstance(self.vjps, EachInput) else self.vjps
+        for field_name, value in (("kernel", self.kernel), *(("vjps", rule) for rule in rules)):
+            if not (callable(value) or (field_name == "vjps" and value is None)):
+                raise TypeError(
+                    f"Op {self.name}: {field_name} has a value of type {type(value).__name__}; it "
+                    "needs a function."
+                )
 
     def _check_pieces(self) -> None:
         """Raise unless domains, pieces and selection are what they are called."""

@@ -119,6 +119,17 @@ def test_operands_have_their_dtypes_and_shapes(name, line):
     assert line in getattr(mg, name).__doc__.splitlines()
 
 
+def test_parameters_are_named_with_the_errors_that_they_bring():
+    doc = declared(
+        kernel=lambda x, out=None, *, base: np.log(x) / np.log(base),
+        vjps=(lambda g, y, x, base: g / (x * float(np.log(base))),),
+        params=lambda shape: [{"base": 2.0}],
+    ).__doc__
+    assert "    x: float[...].\n    base: a parameter, as 2.0.\n" in doc
+    assert "    TypeError: a parameter is missing, or not known.\n" in doc
+    assert ">>> y = log2(x, base=2.0)\n" in doc
+
+
 def test_an_op_of_whole_numbers_that_gives_truth_values_says_so():
     assert "Returns:\n    bool[...]." in mg.less.__doc__
 

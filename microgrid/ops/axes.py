@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Number
 from operator import index
 from typing import Any, TypeAlias
 
@@ -26,11 +27,14 @@ def normalise(who: str, axis: Axis, x: Any) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(ndim))
     try:
-        return normalize_axis_tuple(axis, ndim, argname=who)
+        found = normalize_axis_tuple(axis, ndim, argname=who, allow_duplicate=True)
     except TypeError:
         raise TypeError(
             f"{who}: axis={axis!r} was given; it needs an integer, a tuple of them, or None."
         ) from None
+    if len({*found}) < len(found):
+        raise ValueError(f"{who}: axis={axis!r} names an axis twice; name each once.")
+    return found
 
 
 def one_axis(who: str, axis: int, x: Any) -> int:
@@ -62,6 +66,13 @@ def sizes(who: str, shape: Any) -> tuple[int, ...]:
 def count(shape: tuple[int, ...], axis: tuple[int, ...]) -> int:
     """Return how many elements are reduced to one."""
     return math.prod(shape[i] for i in axis)
+
+
+def check_numbers(who: str, **given: Any) -> None:
+    """Raise a TypeError if an option is no number; of a Tensor the op itself says more."""
+    for name, value in given.items():
+        if not isinstance(value, Number) and not hasattr(value, "dtype"):
+            raise TypeError(f"{who}: {name}={value!r} was given; it needs a number.")
 
 
 def ratio(a: float, b: float) -> float:

@@ -30,7 +30,7 @@ def as_generator(who: str, rng: Any) -> np.random.Generator:
 
 
 def _uniform_like(x: Array, out: Array | None = None, *, low: float, high: float, rng: Rng) -> Any:
-    drawn = np.random.default_rng(rng).uniform(low, high, x.shape)
+    drawn = as_generator("rrelu", rng).uniform(low, high, x.shape)
     if x.dtype.hasobject:  # a float would make Fractions floats
         ratios = np.fromiter(map(exact, drawn.flat), object, drawn.size)
         return into(out, ratios.reshape(drawn.shape))

@@ -168,6 +168,9 @@ def maximum(a: Operand, b: Operand) -> Tensor:
     Where two tensors tie, each gets half of the gradient. A plain number is no operand but a bound:
     `maximum(x, 0)` is `clip(x, 0, None)`, with slope 0 at x = 0.
 
+    Args:
+        a, b: any[...].
+
     Raises:
         ShapeError: the shapes do not broadcast together.
 
@@ -187,6 +190,9 @@ def minimum(a: Operand, b: Operand) -> Tensor:
 
     Where two tensors tie, each gets half of the gradient. A plain number is no operand but a bound:
     `minimum(x, 6)` is `clip(x, None, 6)`, with slope 0 at x = 6.
+
+    Args:
+        a, b: any[...].
 
     Raises:
         ShapeError: the shapes do not broadcast together.
@@ -327,6 +333,9 @@ def crelu(x: Operand, axis: int = -1) -> Tensor:
     Returns:
         float[..., 2 * n, ...].
 
+    Raises:
+        numpy.exceptions.AxisError: the axis is out of bounds.
+
     Source: Shang, Sohn, Almeida & Lee (2016), Concatenated rectified linear units.
 
     >>> from microgrid import crelu
@@ -334,4 +343,5 @@ def crelu(x: Operand, axis: int = -1) -> Tensor:
     array([1., 0., 0., 2.])
     """
     t = as_operand("crelu", x)
-    return concatenate([relu(t), relu(-t)], axis=axis)
+    place = one_axis("crelu", axis, t)
+    return concatenate([relu(t), relu(-t)], axis=place)

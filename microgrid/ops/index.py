@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -233,6 +235,16 @@ _one_hot = Op(
 )
 
 
+@contextmanager
+def _who_is_out_of_range(who: str) -> Iterator[None]:
+    try:
+        yield
+    except IndexError as error:
+        raise IndexError(
+            f"{who}: {error}. Indices count from 0, or from the end below 0."
+        ) from error
+
+
 def take(x: Operand, indices: Operand, axis: int | None = None) -> Tensor:
     """Return the slices of x along an axis at the given indices.
 
@@ -251,7 +263,9 @@ def take(x: Operand, indices: Operand, axis: int | None = None) -> Tensor:
     t = as_operand("take", x)
     if axis is None:
         t, axis = reshape(t, (t.size,)), 0
-    return _take(t, as_operand("take", indices), axis=one_axis("take", axis, t))
+    place, places = one_axis("take", axis, t), as_operand("take", indices)
+    with _who_is_out_of_range("take"):
+        return _take(t, places, axis=place)
 
 
 def take_along_axis(x: Operand, indices: Operand, axis: int) -> Tensor:
@@ -288,7 +302,8 @@ def take_along_axis(x: Operand, indices: Operand, axis: int) -> Tensor:
     places = broadcast_to(
         places, [n if i != place else places.shape[place] for i, n in enumerate(shape)]
     )
-    return _take_along_axis(t, places, axis=place)
+    with _who_is_out_of_range("take_along_axis"):
+        return _take_along_axis(t, places, axis=place)
 
 
 def one_hot(x: Operand, num_classes: int, dtype: DTypeLike = np.float32) -> Tensor:

@@ -15,7 +15,7 @@ from ..core import Op, Operand, Tensor, as_operand
 from ..errors import ShapeError
 from ..record import EachInput
 from .arithmetic import ANY
-from .axes import one_axis
+from .axes import check_numbers, one_axis
 from .shape import reshape
 
 
@@ -94,11 +94,12 @@ def concatenate(tensors: Sequence[Operand], axis: int | None = 0) -> Tensor:
     """Return Tensors or arrays joined along an axis that they have.
 
     Args:
-        tensors: at least one, alike in all other axes.
+        tensors: any[..., n, ...] each, at least one, alike in all other axes.
         axis: along which; None flattens first, as in NumPy.
 
     Raises:
         ShapeError: the shapes do not fit, or nothing was given.
+        numpy.exceptions.AxisError: the axis is out of bounds.
 
     >>> from microgrid import concatenate
     >>> concatenate([[1, 2], [3]])
@@ -116,11 +117,12 @@ def stack(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
     """Return Tensors or arrays of one shape joined along a new axis.
 
     Args:
-        tensors: at least one, of one shape.
+        tensors: any[...] each, at least one, of one shape.
         axis: the place of the new axis in the result.
 
     Raises:
         ShapeError: the shapes differ, or nothing was given.
+        numpy.exceptions.AxisError: the axis is out of bounds.
 
     >>> from microgrid import stack
     >>> stack([[1, 2], [3, 4]], axis=1)
@@ -176,6 +178,7 @@ def pad(x: Operand, pad_width: Any, constant_values: float = 0.0) -> Tensor:
 
     Raises:
         ShapeError: the pairs do not fit the axes, or a width is negative.
+        TypeError: `constant_values` is no number.
 
     >>> from microgrid import pad
     >>> pad([1.0, 2.0], (1, 2))
@@ -191,5 +194,6 @@ def pad(x: Operand, pad_width: Any, constant_values: float = 0.0) -> Tensor:
             f"pad: pad_width={pad_width} was given for shape {t.shape}; it needs an integer, a "
             "pair or a pair per axis, none negative."
         )
+    check_numbers("pad", constant_values=constant_values)
     pairs = tuple((int(before), int(after)) for before, after in widths)
     return _pad(t, pad_width=pairs, constant_values=constant_values)

@@ -321,10 +321,11 @@ def einsum(subscripts: str, *operands: Operand) -> Tensor:
         subscripts: letters for the axes of each operand, commas between them, "->" and the letters
             of the result; without that, those that occur once, in alphabetical order. An ellipsis
             stands for axes that broadcast.
-        operands: as many as there are terms.
+        operands: any[...] each, as many as there are terms.
 
     Raises:
         ShapeError: terms and operands, or letters and axes, or sizes do not fit.
+        TypeError: the subscripts are no string.
 
     >>> from microgrid import einsum
     >>> einsum("ij,jk->ik", [[1, 2], [3, 4]], [[1, 0], [0, 1]])

@@ -26,6 +26,7 @@ from ..pieces import (
 from ..record import Domain, no_params
 from ..selection import Selection, constant, order, signs_like
 from .arithmetic import ANY, chain, quiet
+from .axes import check_numbers
 from .comparison import where
 from .draws import uniform_like
 from .slopes import direction, gate, slopes_at
@@ -201,10 +202,14 @@ def leaky_relu(x: Operand, negative_slope: float = 0.01) -> Tensor:
         x: float[...].
         negative_slope: the slope for negative x, a number. For a slope to be learned see `prelu`.
 
+    Raises:
+        TypeError: `negative_slope` is no number.
+
     >>> from microgrid import leaky_relu
     >>> leaky_relu([-2.0, 0.0, 3.0], 0.5)
     array([-1.,  0.,  3.])
     """
+    check_numbers("leaky_relu", negative_slope=negative_slope)
     return _leaky_relu(x, negative_slope=negative_slope)
 
 
@@ -217,12 +222,14 @@ def hardtanh(x: Operand, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
         max_val: the upper bound, above the lower one.
 
     Raises:
+        TypeError: a bound is no number.
         ValueError: the bounds are not in order.
 
     >>> from microgrid import hardtanh
     >>> hardtanh([-2.0, 0.5, 3.0])
     array([-1. ,  0.5,  1. ])
     """
+    check_numbers("hardtanh", min_val=min_val, max_val=max_val)
     if not min_val < max_val:
         raise ValueError(
             f"hardtanh: min_val={min_val} and max_val={max_val} were given; the first must be "
@@ -239,12 +246,14 @@ def softshrink(x: Operand, lambd: float = 0.5) -> Tensor:
         lambd: not negative.
 
     Raises:
-        ValueError: `lambd` is negative.
+        TypeError: `lambd` is no number.
+        ValueError: it is negative.
 
     >>> from microgrid import softshrink
     >>> softshrink([-2.0, 0.25, 3.0])
     array([-1.5,  0. ,  2.5])
     """
+    check_numbers("softshrink", lambd=lambd)
     if not lambd >= 0:
         raise ValueError(f"softshrink: lambd={lambd} was given; it must not be negative.")
     return _softshrink(x, lambd=lambd)
@@ -303,6 +312,7 @@ def rrelu(
         rng: None, a seed or a generator.
 
     Raises:
+        TypeError: a bound is no number, or rng is none of these.
         ValueError: the bounds are not in order.
 
     Source: Xu, Wang, Chen & Li (2015), Empirical evaluation of rectified activations.
@@ -311,6 +321,7 @@ def rrelu(
     >>> rrelu([-24.0, 3.0])
     array([-5.5,  3. ])
     """
+    check_numbers("rrelu", lower=lower, upper=upper)
     if not lower <= upper:
         raise ValueError(
             f"rrelu: lower={lower} and upper={upper} were given; the first must not be above the "

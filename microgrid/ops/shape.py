@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..arrays import Array, check_can_carry_gradient, into, native
+from ..arrays import Array, into, native
 from ..backward import broadcast_to as _broadcast_to
 from ..core import Op, Operand, Tensor, as_operand
-from ..errors import ShapeError
+from ..errors import DtypeError, ShapeError
 from .arithmetic import ANY
-from .axes import normalise, sizes
+from .axes import normalise, one_axis, sizes
 
 
 def _view(
@@ -228,6 +228,10 @@ def transpose(x: Operand, *axes: Any) -> Tensor:
 def swapaxes(x: Operand, axis1: int, axis2: int) -> Tensor:
     """Return x with two axes exchanged.
 
+    Args:
+        x: any[...].
+        axis1, axis2: which.
+
     Raises:
         numpy.exceptions.AxisError: an axis is out of bounds.
 
@@ -235,7 +239,9 @@ def swapaxes(x: Operand, axis1: int, axis2: int) -> Tensor:
     >>> swapaxes([[1, 2, 3]], 0, 1).shape
     (3, 1)
     """
-    return _swapaxes(x, axis1=axis1, axis2=axis2)
+    t = as_operand("swapaxes", x)
+    first, second = (one_axis("swapaxes", axis, t) for axis in (axis1, axis2))
+    return _swapaxes(t, axis1=first, axis2=second)
 
 
 def moveaxis(x: Operand, source: Any, destination: Any) -> Tensor:
@@ -291,11 +297,17 @@ def expand_dims(x: Operand, axis: Any) -> Tensor:
     >>> expand_dims([1, 2, 3], 1).shape
     (3, 1)
     """
-    return _expand_dims(x, axis=axis)
+    t = as_operand("expand_dims", x)
+    result = np.empty((0,) * (t.ndim + np.size(axis)))  # the places are counted in the result
+    return _expand_dims(t, axis=normalise("expand_dims", (0,) if axis is None else axis, result))
 
 
 def broadcast_to(x: Operand, shape: int | Sequence[int]) -> Tensor:
     """Return x repeated along new axes and those of size 1, to fill `shape`.
+
+    Args:
+        x: any[...].
+        shape: of the result.
 
     Raises:
         ShapeError: x does not broadcast to it.
@@ -310,6 +322,10 @@ def broadcast_to(x: Operand, shape: int | Sequence[int]) -> Tensor:
 
 def flip(x: Operand, axis: Any = None) -> Tensor:
     """Return x with the elements in reverse order along an axis, several, or all.
+
+    Args:
+        x: any[...].
+        axis: an axis, several, or None for all.
 
     Raises:
         numpy.exceptions.AxisError: an axis is out of bounds.
@@ -327,8 +343,12 @@ def astype(x: Operand, dtype: DTypeLike) -> Tensor:
 
     To a dtype of integers or truth values no gradient passes.
 
+    Args:
+        x: any[...].
+        dtype: of the result: floats, integers, truth values or objects.
+
     Raises:
-        DtypeError: it is no numeric dtype.
+        DtypeError: it is none of these.
 
     >>> from microgrid import astype
     >>> astype([1.9, -1.9], int)
@@ -337,7 +357,10 @@ def astype(x: Operand, dtype: DTypeLike) -> Tensor:
     t = as_operand("astype", x)
     wanted = np.dtype(dtype).newbyteorder("=")
     if wanted.kind not in "biufO":
-        check_can_carry_gradient("astype", wanted)
+        raise DtypeError(
+            f"astype: dtype {wanted} was given; it needs one of real numbers: floats, integers, "
+            "truth values or objects."
+        )
     if isinstance(t, Tensor) and wanted.kind not in "fO":
         t = t.detach()
     return _astype(t, dtype=wanted)

@@ -18,6 +18,7 @@ from ..pieces import least_norm
 from ..record import Domain, no_params
 from ..selection import Selection, order
 from .arithmetic import ANY, chain, chain_divide, exp, quiet, sech_squared, square, tanh
+from .axes import check_numbers
 from .comparison import where
 from .piecewise import absolute
 
@@ -281,12 +282,16 @@ def elu(x: Operand, alpha: float = 1.0) -> Tensor:
         x: float[...].
         alpha: how far below 0 it levels off.
 
+    Raises:
+        TypeError: `alpha` is no number.
+
     Source: Clevert, Unterthiner & Hochreiter (2016).
 
     >>> from microgrid import elu
     >>> elu([-1000.0, 3.0], alpha=2.0)
     array([-2.,  3.])
     """
+    check_numbers("elu", alpha=alpha)
     return _elu(x, alpha=alpha)
 
 
@@ -298,7 +303,8 @@ def celu(x: Operand, alpha: float = 1.0) -> Tensor:
         alpha: how far below 0 it levels off; not 0.
 
     Raises:
-        ValueError: `alpha` is 0.
+        TypeError: `alpha` is no number.
+        ValueError: it is 0.
 
     Source: Barron (2017).
 
@@ -306,6 +312,7 @@ def celu(x: Operand, alpha: float = 1.0) -> Tensor:
     >>> celu([-1000.0, 3.0], alpha=2.0)
     array([-2.,  3.])
     """
+    check_numbers("celu", alpha=alpha)
     if alpha == 0:
         raise ValueError("celu: alpha=0 was given, and x is divided by it. Use relu() instead.")
     return _celu(x, alpha=alpha)
