@@ -255,23 +255,39 @@ def test_links_and_addresses_in_words_are_no_loads(tmp_path):
     assert faults(tmp_path) == []
 
 
-def test_a_build_with_a_broken_reference_fails(tmp_path, monkeypatch):
-    pytest.importorskip("sphinx")
-    pytest.importorskip("furo")
-    pytest.importorskip("myst_parser")
+def built(folder, text):
+    """Build a site of one page and a picture; return how it ended, and the page."""
+    for needed in ("sphinx", "furo", "myst_parser"):
+        pytest.importorskip(needed)
     script = (
         "import sys, pathlib; sys.path.insert(0, sys.argv[1]); import build, pages, sources\n"
-        "text = '# Home\\n\\n[a link](none.md)\\n'\n"
         "def stage(folder):\n"
-        "    folder.mkdir()\n"
-        "    (folder / 'index.md').write_text(text)\n"
+        "    (folder / 'images/pictures').mkdir(parents=True)\n"
+        "    (folder / 'images/pictures/a.svg').write_text('<svg/>')\n"
+        "    (folder / 'index.md').write_text(sys.argv[3])\n"
         "pages.stage, sources.SHOWN = stage, ()\n"
         "sys.exit(build.build(pathlib.Path(sys.argv[2])))\n"
     )
-    command = [sys.executable, "-c", script, str(DOCS / "site"), str(tmp_path / "site")]
+    command = [sys.executable, "-c", script, str(DOCS / "site"), str(folder / "site"), text]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
+    page = folder / "site" / "index.html"
+    return done, page.read_text("utf-8") if page.exists() else ""
+
+
+def test_a_build_with_a_broken_reference_fails(tmp_path):
+    done, _ = built(tmp_path, "# Home\n\n[a link](none.md)\n")
     assert done.returncode == 1
     assert "'none.md'" in done.stderr
+
+
+def test_short_code_and_sizes_in_tables_and_pictures_to_invert_are_marked(tmp_path):
+    table = f"| net, batch | code |\n|---|---|\n| 64-32-10, 1 | `f(a, b)`, `{'f(a) + ' * 9}` |\n"
+    done, page = built(tmp_path, f"# Home\n\n{table}\n![a picture](images/pictures/a.svg)\n")
+    assert done.returncode == 0, done.stderr
+    assert '<td class="net"><p>64-32-10, 1<' in page
+    assert page.count('<code class="short ') == 1
+    assert '<code class="docutils' in page
+    assert '<img alt="a picture" class="turns" ' in page
 
 
 def test_the_folder_of_something_else_is_not_emptied(tmp_path, capsys):

@@ -1,5 +1,6 @@
 """How Sphinx builds the site. docs/site/build.py calls it, on a copy of docs/."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,38 @@ class LinkNames(SphinxPostTransform):
                 literal.replace_self(link)
 
 
+class KeepTogether(SphinxPostTransform):
+    """Mark what is not to break within a cell of a table: short code, and sizes as 64-32-10."""
+
+    default_priority = 100
+
+    def run(self, **kwargs: Any) -> None:
+        """Give such code and such cells a class."""
+        for cell in self.document.findall(nodes.entry):
+            if re.fullmatch(r"\d+(-\d+)+(, \d+)?", cell.astext()):
+                cell["classes"].append("net")
+            for literal in cell.findall(nodes.literal):
+                if len(literal.astext()) <= 24:
+                    literal["classes"].append("short")
+
+
+class MarkPictures(SphinxPostTransform):
+    """Mark the pictures that a dark page may show inverted.
+
+    Not those of the lessons, whose text speaks of black dots, nor weights, where light is 0.
+    """
+
+    default_priority = 1  # before pictures move into one folder
+
+    def run(self, **kwargs: Any) -> None:
+        """Give them a class."""
+        for image in self.document.findall(nodes.image):
+            if re.search(r"images/(pictures|cookbook)/(?!weights)", image["uri"]):
+                image["classes"].append("turns")
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Register what this file adds to Sphinx."""
-    app.add_post_transform(LinkNames)
+    for transform in (LinkNames, KeepTogether, MarkPictures):
+        app.add_post_transform(transform)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -47,3 +47,26 @@ document.addEventListener("DOMContentLoaded", () => {
     block.parentElement.append(button);
   }
 });
+
+// Names of modules may break at their dots, and outputs that are sentences at their spaces.
+document.addEventListener("DOMContentLoaded", () => {
+  for (const name of document.querySelectorAll("td code:not(.short) .pre")) {
+    const parts = name.textContent.split(/(?<=\w\.)(?=\w{3})/);
+    const broken = parts.flatMap((part) => [document.createElement("wbr"), part]);
+    name.replaceChildren(...broken.slice(1));
+  }
+  for (const line of document.querySelectorAll(".go")) {
+    line.classList.toggle("long", line.textContent.length > 100);
+  }
+});
+
+// A table that is too wide scrolls beneath its first column, unless that takes half of the width.
+function holdFirstColumns() {
+  for (const wrapper of document.querySelectorAll(".table-wrapper")) {
+    const first = wrapper.querySelector("td, th");
+    const narrow = first && first.offsetWidth < 0.55 * wrapper.clientWidth;
+    wrapper.classList.toggle("scrolls", narrow && wrapper.scrollWidth > wrapper.clientWidth);
+  }
+}
+addEventListener("load", holdFirstColumns);
+addEventListener("resize", holdFirstColumns);
