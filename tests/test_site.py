@@ -160,6 +160,14 @@ def test_every_page_is_in_the_sidebar_once(tmp_path):
     assert sorted(listed) == sorted(set(names) - {Path("index")})
 
 
+def test_the_sidebar_begins_with_how_to_install(tmp_path):
+    from pages import stage
+
+    stage(tmp_path)
+    first = (tmp_path / "index.md").read_text("utf-8").partition(":caption: Learn\n\n")[2]
+    assert first.startswith("Install and README <readme>\nGuide <guide>\n")
+
+
 def test_lessons_are_picked_up_in_order(tmp_path):
     from pages import add_lessons
 

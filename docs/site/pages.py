@@ -19,15 +19,16 @@ INCLUDED = {"README.md": "readme.md", "benchmarks/README.md": "benchmarks.md"}
 
 # The order in the sidebar. A pattern may match nothing yet; a page that none matches is under More.
 NAVIGATION = {
-    "Learn": ["guide", "lessons/index", "lessons/README", "cookbook/README"],
+    "Learn": ["readme", "guide", "lessons/index", "lessons/README", "cookbook/README"],
     "Look up": ["reference/index", "ops", "kinks", "layers", "losses", "metrics", "callbacks"],
     "Use": [
         *["checking_gradients", "transforms", "compile", "training", "optimisers", "files"],
         *["doctor", "debugging", "pictures", "data", "second_order", "custom_ops", "strategies"],
     ],
     "More": [],
-    "About": ["design", "CHANGELOG", "comparison", "when_not", "benchmarks", "readme"],
+    "About": ["design", "CHANGELOG", "comparison", "when_not", "benchmarks"],
 }
+LABELS = {"readme": "Install and README"}  # where the title does not say what to find
 FENCE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.M | re.S)
 LINK = re.compile(r"\[((?:[^\[\]]|!?\[[^\]]*\](?:\([^)]*\))?)*)\]\(([^)\s]+)\)")
 
@@ -154,7 +155,7 @@ def contents(folder: Path) -> str:
 
 def label_of(page: Path) -> str:
     """Return the title of a page as far as its colon, which is enough in the sidebar."""
-    return title_of(page).partition(":")[0]
+    return LABELS.get(page.stem) or title_of(page).partition(":")[0]
 
 
 def toctree(caption: str, pages: list[str]) -> str:
