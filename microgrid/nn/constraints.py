@@ -30,13 +30,17 @@ class MaxNorm:
 
     A vector with a nan or an infinity stays as it is, so that it is noticed.
 
+    Input shape: float[...]. Output shape: the same.
+
     Raises:
         ValueError: the limit is not a number above 0.
+        TypeError: in a call, the axis is no integer, nor several in a tuple, nor None.
+        numpy.exceptions.AxisError: in a call, the weight has no such axis.
 
     Source: Srebro & Shraibman (2005); Srivastava et al. (2014), section 5.1, for networks.
 
     >>> import microgrid as mg
-    >>> MaxNorm(1.0)(mg.tensor([[3.0, 0.5], [4.0, 0.0]]))
+    >>> mg.nn.constraints.MaxNorm(1.0)(mg.tensor([[3.0, 0.5], [4.0, 0.0]]))
     tensor([[0.6, 0.5],
             [0.8, 0. ]])
     """
@@ -66,11 +70,15 @@ class MinMaxNorm:
 
     A vector of zeros has no direction, and stays. So does one with a nan or an infinity.
 
+    Input shape: float[...]. Output shape: the same.
+
     Raises:
         ValueError: the bounds are no such numbers.
+        TypeError: in a call, the axis is no integer, nor several in a tuple, nor None.
+        numpy.exceptions.AxisError: in a call, the weight has no such axis.
 
     >>> import microgrid as mg
-    >>> MinMaxNorm(1.0, 5.0)(mg.tensor([[0.3, 3.0, 0.0], [0.4, 0.0, 0.0]]))
+    >>> mg.nn.constraints.MinMaxNorm(1.0, 5.0)(mg.tensor([[0.3, 3.0, 0.0], [0.4, 0.0, 0.0]]))
     tensor([[0.6, 3. , 0. ],
             [0.8, 0. , 0. ]])
     """
@@ -101,8 +109,14 @@ class UnitNorm:
 
     A vector of zeros has no direction, and stays. So does one with a nan or an infinity.
 
+    Input shape: float[...]. Output shape: the same.
+
+    Raises:
+        TypeError: in a call, the axis is no integer, nor several in a tuple, nor None.
+        numpy.exceptions.AxisError: in a call, the weight has no such axis.
+
     >>> import microgrid as mg
-    >>> UnitNorm()(mg.tensor([[3.0, 0.0], [4.0, 0.0]]))
+    >>> mg.nn.constraints.UnitNorm()(mg.tensor([[3.0, 0.0], [4.0, 0.0]]))
     tensor([[0.6, 0. ],
             [0.8, 0. ]])
     """
@@ -118,8 +132,13 @@ class UnitNorm:
 class NonNegative:
     """Set what is negative to 0.
 
+    Input shape: float[...]. Output shape: the same.
+
+    Raises:
+        DtypeError: in a call, the weight does not hold numbers.
+
     >>> import microgrid as mg
-    >>> NonNegative()(mg.tensor([-2.0, 0.0, 3.0]))
+    >>> mg.nn.constraints.NonNegative()(mg.tensor([-2.0, 0.0, 3.0]))
     tensor([0., 0., 3.])
     """
 

@@ -21,9 +21,13 @@ Rng: TypeAlias = "int | np.random.Generator | None"  # a string: naming it loads
 
 
 class Initializer(Protocol):
-    """What a layer's `init=` may be, besides a name.
+    """What a layer's `init=` may be, besides a name: a function that returns float[*shape].
 
-    >>> import microgrid as mg, numpy as np
+    Raises:
+        ShapeError: the layer raises it, if an array of another shape is returned.
+
+    >>> import numpy as np
+    >>> import microgrid as mg
     >>> def halves(shape, *, rng, dtype):
     ...     return np.full(shape, 0.5, dtype)
     >>> mg.nn.Dense(2, 1, init=halves).weight.tolist()
@@ -43,13 +47,19 @@ def he_normal(shape: Sequence[int], rng: Rng = None, dtype: DTypeLike = np.float
         dtype: of the result. Draws are made in float64 and rounded, so that a float32 net is the
             rounded float64 net of the same seed.
 
+    Returns:
+        float[*shape].
+
     Raises:
         ShapeError: `shape` has fewer than two dimensions.
         DtypeError: the dtype is not that of floats.
+        ValueError: a dimension is negative.
+        TypeError: `shape` is no list of integers, there is no such dtype, or rng is none of these.
 
     Source: He, Zhang, Ren & Sun (2015), equation 10.
 
-    >>> he_normal((64, 32), rng=0).shape
+    >>> import microgrid as mg
+    >>> mg.nn.init.he_normal((64, 32), rng=0).shape
     (64, 32)
     """
     return _normal("he_normal", shape, rng, dtype, 2.0, _fan_in)
@@ -58,9 +68,14 @@ def he_normal(shape: Sequence[int], rng: Rng = None, dtype: DTypeLike = np.float
 def he_uniform(shape: Sequence[int], rng: Rng = None, dtype: DTypeLike = np.float32) -> Array:
     """Return numbers between -a and a with a = sqrt(6 / fan_in): the variance of `he_normal`.
 
+    Args:
+        shape, rng, dtype: as of `mg.nn.init.he_normal`.
+
+    Returns:
+        float[*shape].
+
     Raises:
-        ShapeError: `shape` has fewer than two dimensions.
-        DtypeError: the dtype is not that of floats.
+        ShapeError, DtypeError, ValueError, TypeError: as of `mg.nn.init.he_normal`.
 
     >>> import microgrid as mg
     >>> bool(abs(mg.nn.init.he_uniform((600, 8), rng=0)).max() <= 0.1)  # sqrt(6 / 600)
@@ -72,9 +87,14 @@ def he_uniform(shape: Sequence[int], rng: Rng = None, dtype: DTypeLike = np.floa
 def glorot_normal(shape: Sequence[int], rng: Rng = None, dtype: DTypeLike = np.float32) -> Array:
     """Return normal numbers of variance 2 / (fan_in + fan_out), which suits tanh and linear layers.
 
+    Args:
+        shape, rng, dtype: as of `mg.nn.init.he_normal`.
+
+    Returns:
+        float[*shape].
+
     Raises:
-        ShapeError: `shape` has fewer than two dimensions.
-        DtypeError: the dtype is not that of floats.
+        ShapeError, DtypeError, ValueError, TypeError: as of `mg.nn.init.he_normal`.
 
     Source: Glorot & Bengio (2010), equation 12.
 
@@ -88,9 +108,14 @@ def glorot_normal(shape: Sequence[int], rng: Rng = None, dtype: DTypeLike = np.f
 def glorot_uniform(shape: Sequence[int], rng: Rng = None, dtype: DTypeLike = np.float32) -> Array:
     """Return numbers between -a and a with a = sqrt(6 / (fan_in + fan_out)).
 
+    Args:
+        shape, rng, dtype: as of `mg.nn.init.he_normal`.
+
+    Returns:
+        float[*shape].
+
     Raises:
-        ShapeError: `shape` has fewer than two dimensions.
-        DtypeError: the dtype is not that of floats.
+        ShapeError, DtypeError, ValueError, TypeError: as of `mg.nn.init.he_normal`.
 
     Source: Glorot & Bengio (2010), equation 16.
 
@@ -104,9 +129,14 @@ def glorot_uniform(shape: Sequence[int], rng: Rng = None, dtype: DTypeLike = np.
 def lecun_normal(shape: Sequence[int], rng: Rng = None, dtype: DTypeLike = np.float32) -> Array:
     """Return normal numbers of variance 1 / fan_in, which selu's self-normalisation needs.
 
+    Args:
+        shape, rng, dtype: as of `mg.nn.init.he_normal`.
+
+    Returns:
+        float[*shape].
+
     Raises:
-        ShapeError: `shape` has fewer than two dimensions.
-        DtypeError: the dtype is not that of floats.
+        ShapeError, DtypeError, ValueError, TypeError: as of `mg.nn.init.he_normal`.
 
     Source: LeCun, Bottou, Orr & Müller (1998), section 4.6.
 
@@ -120,9 +150,14 @@ def lecun_normal(shape: Sequence[int], rng: Rng = None, dtype: DTypeLike = np.fl
 def lecun_uniform(shape: Sequence[int], rng: Rng = None, dtype: DTypeLike = np.float32) -> Array:
     """Return numbers between -a and a with a = sqrt(3 / fan_in): the variance of `lecun_normal`.
 
+    Args:
+        shape, rng, dtype: as of `mg.nn.init.he_normal`.
+
+    Returns:
+        float[*shape].
+
     Raises:
-        ShapeError: `shape` has fewer than two dimensions.
-        DtypeError: the dtype is not that of floats.
+        ShapeError, DtypeError, ValueError, TypeError: as of `mg.nn.init.he_normal`.
 
     >>> import microgrid as mg
     >>> bool(abs(mg.nn.init.lecun_uniform((300, 8), rng=0)).max() <= 0.1)  # sqrt(3 / 300)
@@ -138,13 +173,21 @@ def orthogonal(
 
     Dimensions in front of the last are taken together. Every such matrix is equally likely.
 
+    Args:
+        shape, rng, dtype: as of `mg.nn.init.he_normal`.
+        gain: what the matrix is multiplied by.
+
+    Returns:
+        float[*shape].
+
     Raises:
-        ShapeError: `shape` has fewer than two dimensions.
-        DtypeError: the dtype is not that of floats.
+        ShapeError, DtypeError, ValueError, TypeError: as of `mg.nn.init.he_normal`.
 
     Source: Saxe, McClelland & Ganguli (2014).
 
-    >>> w = orthogonal((3, 3), rng=0, dtype=float)
+    >>> import numpy as np
+    >>> import microgrid as mg
+    >>> w = mg.nn.init.orthogonal((3, 3), rng=0, dtype=float)
     >>> np.allclose(w.T @ w, np.eye(3))
     True
     """
@@ -164,8 +207,18 @@ def orthogonal(
 def zeros(shape: Sequence[int], rng: Rng = None, dtype: DTypeLike = np.float32) -> Array:
     """Return zeros, for biases. `rng` is not used.
 
+    Args:
+        shape: any.
+        rng: anything.
+        dtype: of the result.
+
+    Returns:
+        float[*shape].
+
     Raises:
         DtypeError: the dtype is not that of floats.
+        ValueError: a dimension is negative.
+        TypeError: `shape` is no list of integers, or there is no such dtype.
 
     >>> import microgrid as mg
     >>> mg.nn.init.zeros((2,))
@@ -179,11 +232,23 @@ def constant(
 ) -> Array:
     """Return an array filled with `value`. `rng` is not used.
 
+    Args:
+        shape: any.
+        rng: anything.
+        dtype: of the result.
+        value: a number.
+
+    Returns:
+        float[*shape].
+
     Raises:
         DtypeError: the dtype is not that of floats.
+        ValueError: a dimension is negative, or the value is no number.
+        TypeError: `shape` is no list of integers, or there is no such dtype.
 
     >>> from functools import partial
-    >>> partial(constant, value=0.5)((2,))
+    >>> import microgrid as mg
+    >>> partial(mg.nn.init.constant, value=0.5)((2,))
     array([0.5, 0.5], dtype=float32)
     """
     return np.full(tuple(shape), value, _floats("constant", dtype))

@@ -28,13 +28,16 @@ class L1:
     Args:
         l1: the factor, at least 0.
 
+    Input shape: float[...], the weight. Output shape: float[].
+
     Raises:
-        ValueError: the factor is not a number, or negative.
+        ValueError: the factor is not a number, negative or infinite.
+        DtypeError: in a call, the weight does not hold numbers.
 
     Source: Tibshirani (1996).
 
     >>> import microgrid as mg
-    >>> L1(0.5)(mg.tensor([1.0, -3.0]))
+    >>> mg.nn.penalties.L1(0.5)(mg.tensor([1.0, -3.0]))
     tensor(2.)
     """
 
@@ -55,13 +58,16 @@ class L2:
     Args:
         l2: the factor, at least 0.
 
+    Input shape: float[...], the weight. Output shape: float[].
+
     Raises:
-        ValueError: the factor is not a number, or negative.
+        ValueError: the factor is not a number, negative or infinite.
+        DtypeError: in a call, the weight does not hold numbers.
 
     Source: Hoerl & Kennard (1970). As in Keras there is no 1/2.
 
     >>> import microgrid as mg
-    >>> L2(0.5)(mg.tensor([1.0, -3.0]))
+    >>> mg.nn.penalties.L2(0.5)(mg.tensor([1.0, -3.0]))
     tensor(5.)
     """
 
@@ -82,13 +88,16 @@ class Elastic:
     Args:
         l1, l2: the factors, at least 0.
 
+    Input shape: float[...], the weight. Output shape: float[].
+
     Raises:
-        ValueError: a factor is not a number, or negative.
+        ValueError: a factor is not a number, negative or infinite.
+        DtypeError: in a call, the weight does not hold numbers.
 
     Source: Zou & Hastie (2005).
 
     >>> import microgrid as mg
-    >>> Elastic(0.5, 0.25)(mg.tensor([1.0, -3.0]))
+    >>> mg.nn.penalties.Elastic(0.5, 0.25)(mg.tensor([1.0, -3.0]))
     tensor(4.5)
     """
 
@@ -115,8 +124,12 @@ def penalty_of(model: Module) -> Tensor | None:
     Returns:
         float[], with its graph.
 
-    >>> from microgrid.nn import Dense
-    >>> penalty_of(Dense(3, 2)) is None
+    Raises:
+        ValueError: one name stands for two parameters.
+        Exception: what a penalty of your own raises.
+
+    >>> import microgrid as mg
+    >>> mg.nn.penalties.penalty_of(mg.nn.Dense(3, 2)) is None
     True
     """
     if "penalty" not in in_use:

@@ -49,12 +49,14 @@ class PiecewiseLinear(Module):
 
     Raises:
         ValueError: the knots do not increase, the number of slopes does not fit, a number is not
-            finite in the dtype, or the slopes given are not monotone or convex.
-        TypeError: knots or slopes are no lists.
-        DtypeError: the dtype is not one of floats.
+            finite in the dtype, the slopes given are not monotone or convex, or features is below
+            1.
+        TypeError: knots or slopes are no lists, or features is no integer.
+        DtypeError: the dtype is not one of floats. In a call, x does not hold numbers.
         ShapeError: in a call, the last dimension of x is not `features`.
 
-    >>> layer = PiecewiseLinear(knots=[-1.0, 1.0], slopes=[0.0, 0.5, 0.0], value=0.0)
+    >>> import microgrid as mg
+    >>> layer = mg.nn.PiecewiseLinear(knots=[-1.0, 1.0], slopes=[0.0, 0.5, 0.0], value=0.0)
     >>> layer([-5.0, 0.0, 5.0])
     tensor([0. , 0.5, 1. ], dtype=float32, op=add)
     >>> [name for name, _ in layer.named_parameters()]

@@ -27,13 +27,19 @@ class PReLU(Module):
     Attributes:
         slope: float[num_parameters].
 
+    Input shape: float[...], or float[..., num_parameters]. Arrays and lists are cast to the dtype
+    of the slopes. Output shape: the same.
+
     Raises:
         TypeError: num_parameters is not an integer.
         ValueError: it is below 1, or init is not a number that is finite in the dtype.
+        DtypeError: the dtype is not one of floats. In a call, x does not hold numbers.
+        ShapeError: in a call, the last dimension of x is not num_parameters.
 
     Source: He, Zhang, Ren & Sun (2015).
 
-    >>> PReLU()([-2.0, 0.0, 2.0])
+    >>> import microgrid as mg
+    >>> mg.nn.PReLU()([-2.0, 0.0, 2.0])
     tensor([-0.5,  0. ,  2. ], dtype=float32, op=prelu)
     """
 
@@ -67,13 +73,17 @@ class RReLU(Module):
         upper: the largest slope.
         rng: None, a seed, or a generator.
 
+    Input shape: float[...]. Output shape: the same.
+
     Raises:
         ValueError: a bound is not a finite number, or they are not in order.
         TypeError: rng is none of these.
+        DtypeError: in a call, x does not hold numbers.
 
     Source: Xu, Wang, Chen & Li (2015).
 
-    >>> RReLU(0.1, 0.3).eval()([-10.0, 5.0])
+    >>> import microgrid as mg
+    >>> mg.nn.RReLU(0.1, 0.3).eval()([-10.0, 5.0])
     array([-2.,  5.])
     """
 

@@ -35,10 +35,12 @@ class Dropout(Module):
     Raises:
         ValueError: p is not a number from 0 to 1.
         TypeError: rng is none of these.
+        DtypeError: in a call, x does not hold numbers.
 
     Source: Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov (2014).
 
-    >>> layer = Dropout(0.5, rng=0)
+    >>> import microgrid as mg
+    >>> layer = mg.nn.Dropout(0.5, rng=0)
     >>> layer([1.0, 2.0, 3.0, 4.0])
     array([2., 4., 6., 0.])
     >>> layer.eval()([1.0, 2.0, 3.0, 4.0])
@@ -90,13 +92,15 @@ class BatchNorm1d(Module):
         num_batches_tracked: int[], a Buffer; or None.
 
     Raises:
-        ValueError: num_features is below 1, eps is not positive, or momentum not from 0 to 1.
-        DtypeError: the dtype is not one of floats.
+        TypeError: num_features is not an integer.
+        ValueError: it is below 1, eps is not positive, or momentum not from 0 to 1.
+        DtypeError: the dtype is not one of floats. In a call, x does not hold numbers.
         ShapeError: in a call, x does not fit, or training has a single value per feature.
 
     Source: Ioffe & Szegedy (2015), with PyTorch's conventions.
 
-    >>> layer = BatchNorm1d(2)
+    >>> import microgrid as mg
+    >>> layer = mg.nn.BatchNorm1d(2)
     >>> layer([[1.0, 2.0], [3.0, 6.0]]).data.round(3)
     array([[-1., -1.],
            [ 1.,  1.]], dtype=float32)
@@ -206,13 +210,15 @@ class LayerNorm(Module):
         weight, bias: float[*normalized_shape], 1 and 0 at first; or None.
 
     Raises:
-        ValueError: a size is below 1, there is none, or eps is not positive.
-        DtypeError: the dtype is not one of floats.
+        TypeError: a size is not an integer.
+        ValueError: one is below 1, there is none, or eps is not positive.
+        DtypeError: the dtype is not one of floats. In a call, x does not hold numbers.
         ShapeError: in a call, the last dimensions of x are others.
 
     Source: Ba, Kiros & Hinton (2016).
 
-    >>> LayerNorm(3)([[1.0, 2.0, 3.0], [4.0, 4.0, 4.0]]).data.round(3)
+    >>> import microgrid as mg
+    >>> mg.nn.LayerNorm(3)([[1.0, 2.0, 3.0], [4.0, 4.0, 4.0]]).data.round(3)
     array([[-1.225,  0.   ,  1.225],
            [ 0.   ,  0.   ,  0.   ]], dtype=float32)
     """

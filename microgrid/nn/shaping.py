@@ -23,9 +23,11 @@ class Flatten(Module):
     Raises:
         TypeError: start is not an integer.
         ShapeError: in a call, x has fewer axes than are kept.
+        DtypeError: in a call, x does not hold numbers.
 
     >>> import numpy as np
-    >>> Flatten()(np.zeros((32, 28, 28))).shape
+    >>> import microgrid as mg
+    >>> mg.nn.Flatten()(np.zeros((32, 28, 28))).shape
     (32, 784)
     """
 
@@ -55,7 +57,8 @@ class Identity(Module):
 
     Input shape: any[...]. Output shape: the same.
 
-    >>> Identity()(3.0)
+    >>> import microgrid as mg
+    >>> mg.nn.Identity()(3.0)
     3.0
     """
 
@@ -71,11 +74,14 @@ class Lambda(Module):
         function: of a Tensor, or of several, written in ops. To be saved by pickle it needs a name
             in a module: `def`, not `lambda`.
 
+    Input shape: any[...], as the function takes it. Output shape: any[...], as it returns it.
+
     Raises:
         TypeError: it cannot be called, or is a class of layers.
+        Exception: in a call, what the function raises.
 
     >>> import microgrid as mg
-    >>> layer = Lambda(mg.square)
+    >>> layer = mg.nn.Lambda(mg.square)
     >>> layer
     Lambda(square)
     >>> layer([1.0, 2.0])
