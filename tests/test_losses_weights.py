@@ -317,7 +317,7 @@ CLASS_WEIGHTED = {
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize(
     ("worst", "said"),
-    [(-1.0, "-1.0 to 2.0"), (math.inf, "0.0 to inf"), (math.nan, "nan to nan")],
+    [(-math.inf, "-inf to 2.0"), (math.inf, "0.0 to inf"), (math.nan, "nan to nan")],
 )
 def test_weights_of_classes_that_are_none(case, compiled, worst, said):
     loss, target, option = CLASS_WEIGHTED[case]
@@ -329,8 +329,8 @@ def test_weights_of_classes_that_are_none(case, compiled, worst, said):
     step(OF_CLASSES)
     step(OF_CLASSES)
     message = (
-        f"{loss.__name__}: {option} from {said} was given; weights are finite and not negative. "
-        "Give 0 to what shall not count."
+        f"{loss.__name__}: {option} from {said} was given; it needs finite numbers. Give 0 to what "
+        "shall not count."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         step(np.array([1.0, 0.0, 2.0, worst]))

@@ -193,7 +193,7 @@ def as_weights(
 
     Raises:
         ShapeError: they do not broadcast to `like`.
-        ValueError: one is negative or not finite.
+        ValueError: one is not finite.
     """
     values = as_operand(who, weight)
     sizes = zip(values.shape[::-1], like.shape[::-1], strict=False)

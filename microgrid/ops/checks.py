@@ -128,10 +128,10 @@ def _check_weights_of_mean(weights: Array, who: str) -> None:
 
 
 def _check_factors(weights: Array, who: str) -> None:
-    if weights.size and not (weights.min() >= 0 and weights.max() < np.inf):  # false for nan too
+    if weights.size and not (weights.min() > -np.inf and weights.max() < np.inf):  # nor for nan
         raise ValueError(
-            f"{who} from {weights.min()} to {weights.max()} was given; weights are finite and not "
-            "negative. Give 0 to what shall not count."
+            f"{who} from {weights.min()} to {weights.max()} was given; it needs finite numbers. "
+            "Give 0 to what shall not count."
         )
 
 
@@ -193,7 +193,7 @@ are_weights_of_mean = _check(
 )  # fmt: skip
 are_factors = _check(
     "are_factors", "True if all numbers may be weights of classes or elements, else an error.",
-    _check_factors, Domain(0.0, 3.0, include=(0.0, 1.0)),
+    _check_factors, Domain(include=(0.0, 1.0)),
 )  # fmt: skip
 
 
@@ -201,19 +201,19 @@ def _unit_of(x: Array, out: Array | None = None) -> Any:
     if x.dtype.kind != "f" or not x.size:
         return into(out, np.ones((), x.dtype))
     most = np.finfo(x.dtype).maxexp - 1
-    return into(out, np.ldexp(x.dtype.type(1), np.minimum(-np.frexp(x.max())[1], most)))
+    return into(out, np.ldexp(x.dtype.type(1), np.minimum(-np.frexp(np.abs(x).max())[1], most)))
 
 
 unit_of = Op(
     name="unit_of",
-    doc="The power of 2 that brings the largest weight to between 1/2 and 1, if it is finite.",
+    doc="The power of 2 that brings the weight furthest from 0 to between 1/2 and 1, if finite.",
     kernel=_unit_of,
     vjps=(None,),
     domains=(Domain(1.125, 1.875),),
     signature="(...)->()",
     shapes=(((3, 1),), ((1, 1),)),
     reference=lambda x: np.array(
-        math.ldexp(1.0, min(-math.frexp(x.max())[1], 1023)) if x.size else 1.0
+        math.ldexp(1.0, min(-math.frexp(np.abs(x).max())[1], 1023)) if x.size else 1.0
     ),
     formula="2^k",
     private=True,
