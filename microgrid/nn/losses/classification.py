@@ -54,12 +54,16 @@ def cross_entropy(
         sample_weight: float[batch], how much each row counts; the mean is divided by their sum,
             or, with `weight`, by that of the products.
 
+    Returns:
+        float[], or float[batch] with reduction="none", in the dtype of `logits`.
+
     Raises:
-        ShapeError: the shapes do not fit.
-        DtypeError: labels of shape (batch,) are not integers.
+        ShapeError: the shapes do not fit, or there is not one sample_weight for each sample.
+        DtypeError: labels of shape (batch,) are not integers, or what is given holds no numbers.
         TypeError: `ignore_index` is no integer.
         ValueError: a label is negative or not below `classes`, probabilities are negative or do not
-            sum to 1, a weight is negative or not finite, or an option makes no sense.
+            sum to 1, a weight is negative or not finite, or an option makes no sense. Or a mean is
+            wanted, and every sample_weight is 0.
 
     Source: Goodfellow, Bengio & Courville (2016), section 6.2.2.3; label smoothing: Szegedy,
         Vanhoucke, Ioffe, Shlens & Wojna (2016), section 7.
@@ -118,12 +122,15 @@ def nll_loss(
         sample_weight: float[batch], how much each row counts; the mean is divided by their sum,
             or, with `weight`, by that of the products.
 
+    Returns:
+        float[], or float[batch] with reduction="none", in the dtype of `log_probabilities`.
+
     Raises:
-        ShapeError: the shapes do not fit.
-        DtypeError: labels are not integers.
+        ShapeError: the shapes do not fit, or there is not one sample_weight for each sample.
+        DtypeError: labels are not integers, or what is given holds no numbers.
         TypeError: `ignore_index` is no integer.
         ValueError: a label is negative or not below `classes`, `reduction` is not known, or a
-            weight is negative or not finite.
+            weight is negative or not finite. Or a mean is wanted, and every sample_weight is 0.
 
     >>> import microgrid as mg
     >>> logs = mg.log(mg.tensor([[0.5, 0.5], [0.25, 0.75]]))
@@ -159,15 +166,19 @@ def binary_cross_entropy_with_logits(
         logits: float[...], unnormalised.
         target: float[...], of the same shape, from 0 to 1.
         reduction: "mean", "sum" or "none".
-        weight: float that broadcasts to the shape, how much each element counts. As in PyTorch the
+        weight: float[...] that broadcasts to it, how much each element counts. As in PyTorch the
             mean is not divided by them.
-        pos_weight: float that broadcasts to the shape, how much the first term counts.
+        pos_weight: float[...] that broadcasts to it, how much the first term counts.
         sample_weight: float[batch], how much each sample counts; the mean is divided by their sum.
 
+    Returns:
+        float[], or float[...] with reduction="none", in the dtype of `logits`.
+
     Raises:
-        ShapeError: the shapes differ.
+        ShapeError: the shapes differ, or there is not one sample_weight for each sample.
+        DtypeError: what is given does not hold numbers.
         ValueError: a target is not between 0 and 1, `reduction` is not known, or a weight is
-            negative or not finite.
+            negative or not finite. Or a mean is wanted, and every sample_weight is 0.
 
     >>> import microgrid as mg
     >>> mg.binary_cross_entropy_with_logits(mg.tensor([1000.0, -1000.0]), [0, 0], reduction="none")

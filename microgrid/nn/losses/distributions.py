@@ -36,10 +36,14 @@ def kl_div_loss(
             samples, "sum" or "none".
         sample_weight: float[batch], how much each sample counts; a mean is divided by their sum.
 
+    Returns:
+        float[], or float[...] with reduction="none", in the dtype of `log_probabilities`.
+
     Raises:
-        ShapeError: the shapes differ.
+        ShapeError: the shapes differ, or there is not one sample_weight for each sample.
+        DtypeError: what is given does not hold numbers.
         ValueError: a probability is not between 0 and 1, `reduction` is not known, or a weight is
-            negative or not finite.
+            negative or not finite. Or a mean is wanted, and every sample_weight is 0.
 
     Source: Kullback & Leibler (1951).
 
@@ -90,10 +94,14 @@ def poisson_nll_loss(
         reduction: "mean", "sum" or "none".
         sample_weight: float[batch], how much each sample counts; the mean is divided by their sum.
 
+    Returns:
+        float[], or float[...] with reduction="none", in the dtype of `prediction`.
+
     Raises:
-        ShapeError: the shapes differ.
+        ShapeError: the shapes differ, or there is not one sample_weight for each sample.
+        DtypeError: what is given does not hold numbers.
         ValueError: a count is negative or not finite, eps is negative, `reduction` is not known, or
-            a weight is negative or not finite.
+            a weight is negative or not finite. Or a mean is wanted, and every sample_weight is 0.
 
     >>> import microgrid as mg
     >>> mg.poisson_nll_loss(mg.tensor([0.0, 0.0]), [0, 3], reduction="none")

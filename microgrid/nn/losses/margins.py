@@ -36,14 +36,18 @@ def hinge_loss(
 
     Args:
         prediction: float[...], scores.
-        target: of the same shape, -1 or 1.
+        target: float[...], of the same shape: -1 or 1.
         reduction: "mean", "sum" or "none".
         sample_weight: float[batch], how much each sample counts; the mean is divided by their sum.
 
+    Returns:
+        float[], or float[...] with reduction="none", in the dtype of `prediction`.
+
     Raises:
-        ShapeError: the shapes differ.
+        ShapeError: the shapes differ, or there is not one sample_weight for each sample.
+        DtypeError: what is given does not hold numbers.
         ValueError: a target is neither -1 nor 1, `reduction` is not known, or a weight is negative
-            or not finite.
+            or not finite. Or a mean is wanted, and every sample_weight is 0.
 
     Source: Cortes & Vapnik (1995).
 
@@ -66,14 +70,18 @@ def squared_hinge_loss(
 
     Args:
         prediction: float[...], scores.
-        target: of the same shape, -1 or 1.
+        target: float[...], of the same shape: -1 or 1.
         reduction: "mean", "sum" or "none".
         sample_weight: float[batch], how much each sample counts; the mean is divided by their sum.
 
+    Returns:
+        float[], or float[...] with reduction="none", in the dtype of `prediction`.
+
     Raises:
-        ShapeError: the shapes differ.
+        ShapeError: the shapes differ, or there is not one sample_weight for each sample.
+        DtypeError: what is given does not hold numbers.
         ValueError: a target is neither -1 nor 1, `reduction` is not known, or a weight is negative
-            or not finite.
+            or not finite. Or a mean is wanted, and every sample_weight is 0.
 
     >>> import microgrid as mg
     >>> mg.squared_hinge_loss(mg.tensor([0.5, -2.0, 1.0]), [1, -1, -1], reduction="none")
@@ -107,11 +115,14 @@ def multi_margin_loss(
         reduction: "mean", "sum" or "none".
         sample_weight: float[batch], how much each sample counts; the mean is divided by their sum.
 
+    Returns:
+        float[], or float[batch] with reduction="none", in the dtype of `scores`.
+
     Raises:
-        ShapeError: the shapes do not fit.
-        DtypeError: labels are not integers.
+        ShapeError: the shapes do not fit, or there is not one sample_weight for each sample.
+        DtypeError: labels are not integers, or what is given holds no numbers.
         ValueError: a label is negative or not below `classes`, a weight is negative or not finite,
-            or an option makes no sense.
+            or an option makes no sense. Or a mean is wanted, and every sample_weight is 0.
 
     Source: Crammer & Singer (2001), summed over all classes as by Weston & Watkins (1999).
 

@@ -40,9 +40,14 @@ def mse_loss(
         reduction: "mean", "sum" or "none".
         sample_weight: float[batch], how much each sample counts; the mean is divided by their sum.
 
+    Returns:
+        float[], or float[...] with reduction="none", in the dtype of `prediction`.
+
     Raises:
-        ShapeError: the shapes differ.
-        ValueError: `reduction` is not known, or a weight is negative or not finite.
+        ShapeError: the shapes differ, or there is not one sample_weight for each sample.
+        DtypeError: what is given does not hold numbers.
+        ValueError: `reduction` is not known, or a weight is negative or not finite. Or a mean is
+            wanted, and every sample_weight is 0.
 
     >>> import microgrid as mg
     >>> mg.mse_loss(mg.tensor([1.0, 2.0]), [1.0, 4.0])
@@ -72,9 +77,14 @@ def l1_loss(
         reduction: "mean", "sum" or "none".
         sample_weight: float[batch], how much each sample counts; the mean is divided by their sum.
 
+    Returns:
+        float[], or float[...] with reduction="none", in the dtype of `prediction`.
+
     Raises:
-        ShapeError: the shapes differ.
-        ValueError: `reduction` is not known, or a weight is negative or not finite.
+        ShapeError: the shapes differ, or there is not one sample_weight for each sample.
+        DtypeError: what is given does not hold numbers.
+        ValueError: `reduction` is not known, or a weight is negative or not finite. Or a mean is
+            wanted, and every sample_weight is 0.
 
     >>> import microgrid as mg
     >>> mg.l1_loss(mg.tensor([1.0, 2.0]), [0.0, 4.0], reduction="none")
@@ -101,10 +111,14 @@ def huber_loss(
         delta: where the square turns into a line.
         sample_weight: float[batch], how much each sample counts; the mean is divided by their sum.
 
+    Returns:
+        float[], or float[...] with reduction="none", in the dtype of `prediction`.
+
     Raises:
-        ShapeError: the shapes differ.
+        ShapeError: the shapes differ, or there is not one sample_weight for each sample.
+        DtypeError: what is given does not hold numbers.
         ValueError: delta is not positive, `reduction` is not known, or a weight is negative or not
-            finite.
+            finite. Or a mean is wanted, and every sample_weight is 0.
 
     Source: Huber (1964).
 
@@ -135,10 +149,14 @@ def smooth_l1_loss(
         beta: where the square turns into a line; with 0 it is `l1_loss`.
         sample_weight: float[batch], how much each sample counts; the mean is divided by their sum.
 
+    Returns:
+        float[], or float[...] with reduction="none", in the dtype of `prediction`.
+
     Raises:
-        ShapeError: the shapes differ.
+        ShapeError: the shapes differ, or there is not one sample_weight for each sample.
+        DtypeError: what is given does not hold numbers.
         ValueError: beta is negative, `reduction` is not known, or a weight is negative or not
-            finite.
+            finite. Or a mean is wanted, and every sample_weight is 0.
 
     Source: Girshick (2015), equation 3.
 
@@ -173,10 +191,14 @@ def pinball_loss(
         reduction: "mean", "sum" or "none".
         sample_weight: float[batch], how much each sample counts; the mean is divided by their sum.
 
+    Returns:
+        float[], or float[...] with reduction="none", in the dtype of `prediction`.
+
     Raises:
-        ShapeError: the shapes do not fit.
+        ShapeError: the shapes do not fit, or there is not one sample_weight for each sample.
+        DtypeError: what is given does not hold numbers.
         ValueError: a quantile is not between 0 and 1, `reduction` is not known, or a weight is
-            negative or not finite.
+            negative or not finite. Or a mean is wanted, and every sample_weight is 0.
 
     Source: Koenker & Bassett (1978).
 
@@ -222,10 +244,14 @@ def epsilon_insensitive_loss(
         reduction: "mean", "sum" or "none".
         sample_weight: float[batch], how much each sample counts; the mean is divided by their sum.
 
+    Returns:
+        float[], or float[...] with reduction="none", in the dtype of `prediction`.
+
     Raises:
-        ShapeError: the shapes differ.
+        ShapeError: the shapes differ, or there is not one sample_weight for each sample.
+        DtypeError: what is given does not hold numbers.
         ValueError: epsilon is negative or not finite, `reduction` is not known, or a weight is
-            negative or not finite.
+            negative or not finite. Or a mean is wanted, and every sample_weight is 0.
 
     Source: Drucker, Burges, Kaufman, Smola & Vapnik (1997), support vector regression.
 
