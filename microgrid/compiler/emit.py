@@ -24,6 +24,8 @@ from .program import Call, Copy, Forget, Update, Value, Write
 
 OLD = np.lib.NumpyVersion(np.__version__) < "2.4.0"
 
+TAKEN = frozenset(dir(builtins))  # names that conditions use
+
 MISS: Any = object()
 """What a replay returns if something that it relies on has changed."""
 
@@ -51,7 +53,7 @@ class Source:
 
     def new(self, prefix: str) -> str:
         """Return a name that nothing has yet: the prefix itself if it can be."""
-        prefix = f"{prefix}_" if hasattr(builtins, prefix) else prefix  # conditions use some
+        prefix = f"{prefix}_" if prefix in TAKEN else prefix
         number = self._counts.get(prefix, -1) + 1
         self._counts[prefix] = number
         return f"{prefix}{number}" if number or prefix in self.names or len(prefix) == 1 else prefix
