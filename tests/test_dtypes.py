@@ -271,8 +271,9 @@ def test_what_cannot_vary_continuously_can_carry_no_gradient(route: str, dtype: 
     with pytest.raises(TypeError) as caught:
         ROUTES[route](dtype)
     assert isinstance(caught.value, DtypeError)
+    who = route if route in ("zeros", "ones_like", "full") else "tensor"
     assert str(caught.value) == (
-        f"tensor: requires_grad=True was given for dtype {np.dtype(dtype)}; a gradient needs a "
+        f"{who}: requires_grad=True was given for dtype {np.dtype(dtype)}; a gradient needs a "
         "dtype that varies continuously. Use float data, as in tensor(data, dtype=float)."
     )
 
