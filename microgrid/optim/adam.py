@@ -21,7 +21,7 @@ class Adam(Optimizer):
     weight_decay, g + weight_decay * p takes the place of g.
 
     Args:
-        params: Tensors, or groups of them as dicts with settings of their own.
+        params: Tensors, float[...] each, or groups of them as dicts with settings of their own.
         lr: the learning rate: about the change of a parameter in a step.
         betas: the shares of m and of v that are kept.
         eps: added to the divisor.
@@ -38,7 +38,7 @@ class Adam(Optimizer):
 
     >>> import microgrid as mg
     >>> p = mg.tensor([1.0, -2.0], requires_grad=True)
-    >>> optimizer = Adam([p], lr=0.25)
+    >>> optimizer = mg.optim.Adam([p], lr=0.25)
     >>> (p * p).sum().backward()
     >>> optimizer.step()  # the first step has the size of lr
     >>> p.numpy().round(6).tolist()
@@ -104,7 +104,7 @@ class AdamW(Adam):
     are Adam's.
 
     Args:
-        params: Tensors, or groups of them as dicts with settings of their own.
+        params: Tensors, float[...] each, or groups of them as dicts with settings of their own.
         lr: the learning rate: about the change of a parameter in a step.
         betas: the shares of m and of v that are kept.
         eps: added to the divisor.
@@ -122,7 +122,7 @@ class AdamW(Adam):
     >>> import microgrid as mg
     >>> p = mg.tensor([8.0], requires_grad=True)
     >>> p.grad = np.zeros(1)
-    >>> AdamW([p], lr=0.5, weight_decay=0.5).step()
+    >>> mg.optim.AdamW([p], lr=0.5, weight_decay=0.5).step()
     >>> p
     tensor([6.], requires_grad=True)
     """
@@ -149,7 +149,7 @@ class NAdam(Optimizer):
     is the momentum of step t, and M_t the product of mu_1 to mu_t.
 
     Args:
-        params: Tensors, or groups of them as dicts with settings of their own.
+        params: Tensors, float[...] each, or groups of them as dicts with settings of their own.
         lr: the learning rate: about the change of a parameter in a step.
         betas: the shares of m and of v that are kept.
         eps: added to the divisor.
@@ -166,7 +166,7 @@ class NAdam(Optimizer):
 
     >>> import microgrid as mg
     >>> p = mg.tensor([1.0], requires_grad=True)
-    >>> optimizer = NAdam([p], lr=0.1)
+    >>> optimizer = mg.optim.NAdam([p], lr=0.1)
     >>> for _ in range(200):
     ...     optimizer.zero_grad()
     ...     (p - 3).square().sum().backward()

@@ -19,7 +19,7 @@ class RMSprop(Optimizer):
     the square of a running mean of g is taken from v first: what is left is the variance.
 
     Args:
-        params: Tensors, or groups of them as dicts with settings of their own.
+        params: Tensors, float[...] each, or groups of them as dicts with settings of their own.
         lr: the learning rate.
         alpha: the share of v that is kept.
         eps: added to the divisor.
@@ -37,7 +37,7 @@ class RMSprop(Optimizer):
 
     >>> import microgrid as mg
     >>> p = mg.tensor([1.0], requires_grad=True)
-    >>> optimizer = RMSprop([p], lr=0.25, alpha=0.75)
+    >>> optimizer = mg.optim.RMSprop([p], lr=0.25, alpha=0.75)
     >>> (p * p).sum().backward()
     >>> optimizer.step()  # g is 2, v is 1
     >>> round(p.item(), 6)
@@ -111,7 +111,7 @@ class Adagrad(Optimizer):
     """p -= lr / (1 + (t - 1) * lr_decay) * g / (sqrt(s) + eps), where s is the sum of all g**2.
 
     Args:
-        params: Tensors, or groups of them as dicts with settings of their own.
+        params: Tensors, float[...] each, or groups of them as dicts with settings of their own.
         lr: the learning rate.
         lr_decay: how fast it falls with the number t of the step.
         weight_decay: pulls p towards 0: g + weight_decay * p takes the place of g.
@@ -127,7 +127,7 @@ class Adagrad(Optimizer):
 
     >>> import microgrid as mg
     >>> p = mg.tensor([1.0, 100.0], requires_grad=True)
-    >>> optimizer = Adagrad([p], lr=0.5)
+    >>> optimizer = mg.optim.Adagrad([p], lr=0.5)
     >>> (p * p).sum().backward()
     >>> optimizer.step()  # the first step has the size of lr
     >>> p.numpy().round(6).tolist()
@@ -186,7 +186,7 @@ class Adadelta(Optimizer):
     before, and u becomes rho * u + (1 - rho) * d**2 after d is found.
 
     Args:
-        params: Tensors, or groups of them as dicts with settings of their own.
+        params: Tensors, float[...] each, or groups of them as dicts with settings of their own.
         lr: the learning rate, 1 in the paper.
         rho: the share of u and v that is kept.
         eps: added to both; its root is the size of the first steps.
@@ -201,7 +201,7 @@ class Adadelta(Optimizer):
 
     >>> import microgrid as mg
     >>> p = mg.tensor([1.0], requires_grad=True)
-    >>> optimizer = Adadelta([p])
+    >>> optimizer = mg.optim.Adadelta([p])
     >>> (p * p).sum().backward()
     >>> optimizer.step()
     >>> round(p.item(), 6)

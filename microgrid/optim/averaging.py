@@ -29,7 +29,7 @@ class AveragedWeights:
     those of the last weights.
 
     Args:
-        params: Tensors, as `model.parameters()`.
+        params: Tensors, float[...] each, as `model.parameters()`.
         decay: the share of the average that is kept, from 0 to 1; or None. It may be changed
             between steps, also of compiled ones.
 
@@ -47,7 +47,7 @@ class AveragedWeights:
 
     >>> import microgrid as mg
     >>> p = mg.tensor([1.0], requires_grad=True)
-    >>> averaged = AveragedWeights([p], decay=0.75)
+    >>> averaged = mg.optim.AveragedWeights([p], decay=0.75)
     >>> averaged.update()
     >>> p.data = [9.0]
     >>> averaged.update()
@@ -76,7 +76,11 @@ class AveragedWeights:
 
     @property
     def decay(self) -> float | None:
-        """The share of the average that is kept in an update, or None for the mean of all."""
+        """The share of the average that is kept in an update, or None for the mean of all.
+
+        Raises:
+            ValueError: it is set to no number from 0 to 1, or where the mean of all is taken.
+        """
         return None if self._decay is None else self._decay.item()
 
     @decay.setter

@@ -47,7 +47,7 @@ def clip_grad_norm_(
     min(1, max_norm / (norm + 1e-6)).
 
     Args:
-        parameters: Tensors whose `grad` is changed; those whose `grad` is None are left out.
+        parameters: Tensors whose `grad`, float[...], is changed; those without are left out.
         max_norm: the largest norm that is left as it is.
         norm_type: the order of the norm: a number above 0, or inf for the largest magnitude.
         error_if_nonfinite: whether a norm of nan or inf is an error. Else it makes gradients nan
@@ -58,7 +58,7 @@ def clip_grad_norm_(
         what Python would compute of it no replay would compute again.
 
     Raises:
-        ValueError: max_norm is negative or norm_type is not above 0.
+        ValueError: max_norm is negative, norm_type is not above 0, or one is no number.
         TypeError: there is something else than a Tensor among the parameters.
         NonFiniteError: the norm is nan or infinite, and error_if_nonfinite is set.
 
@@ -68,7 +68,7 @@ def clip_grad_norm_(
     >>> import microgrid as mg
     >>> p = mg.tensor([0.0, 0.0], requires_grad=True)
     >>> p.grad = np.array([3.0, 4.0])
-    >>> clip_grad_norm_([p], 1.0)
+    >>> mg.optim.clip_grad_norm_([p], 1.0)
     5.0
     >>> p.grad.round(4).tolist()
     [0.6, 0.8]
@@ -98,18 +98,18 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     """Clip each number of the gradients to the range from -clip_value to clip_value, in place.
 
     Args:
-        parameters: Tensors whose `grad` is changed; those whose `grad` is None are left out.
+        parameters: Tensors whose `grad`, float[...], is changed; those without are left out.
         clip_value: the largest magnitude that is left.
 
     Raises:
-        ValueError: clip_value is negative.
+        ValueError: clip_value is negative, or no number.
         TypeError: there is something else than a Tensor among the parameters.
 
     >>> import numpy as np
     >>> import microgrid as mg
     >>> p = mg.tensor([0.0, 0.0], requires_grad=True)
     >>> p.grad = np.array([0.5, -4.0])
-    >>> clip_grad_value_([p], 1.0)
+    >>> mg.optim.clip_grad_value_([p], 1.0)
     >>> p.grad.tolist()
     [0.5, -1.0]
     """

@@ -43,13 +43,14 @@ class OneCycleLR(Schedule):
         three_phase: fall as steeply as it rose, and then on to the last rate.
 
     Raises:
+        TypeError: `optimizer` is none.
         ValueError: a setting makes no sense, or the optimiser has no momentum to change.
 
     Source: Smith & Topin (2018), with PyTorch's phases.
 
     >>> import microgrid as mg
     >>> optimizer = mg.optim.Adam([mg.zeros(1)])
-    >>> schedule = OneCycleLR(optimizer, max_lr=1.0, total_steps=10)
+    >>> schedule = mg.optim.OneCycleLR(optimizer, max_lr=1.0, total_steps=10)
     >>> rates = schedule.get_last_lr()
     >>> for _ in range(9):
     ...     schedule.step()
@@ -199,10 +200,10 @@ class SequentialLR(Schedule):
             schedule is of another optimiser or cannot be told by the number of steps.
 
     >>> import microgrid as mg
-    >>> from microgrid.optim import CosineAnnealingLR, LinearWarmup
     >>> optimizer = mg.optim.SGD([mg.zeros(1)], lr=1.0)
-    >>> warmup = LinearWarmup(optimizer, start_factor=0.5, total_iters=2)
-    >>> schedule = SequentialLR(optimizer, [warmup, CosineAnnealingLR(optimizer, 8)], [2])
+    >>> warmup = mg.optim.LinearWarmup(optimizer, start_factor=0.5, total_iters=2)
+    >>> cosine = mg.optim.CosineAnnealingLR(optimizer, T_max=8)
+    >>> schedule = mg.optim.SequentialLR(optimizer, [warmup, cosine], [2])
     >>> rates = schedule.get_last_lr()
     >>> for _ in range(6):
     ...     schedule.step()
@@ -254,7 +255,7 @@ class SequentialLR(Schedule):
 class ReduceLROnPlateau:
     """Multiply the learning rate by `factor` when a number has not got better for a while.
 
-    Call `step(loss)` after each epoch.
+    Call `step(loss)` after each epoch, with a number or float[].
 
     Args:
         optimizer: whose groups it writes to.
@@ -273,7 +274,7 @@ class ReduceLROnPlateau:
 
     >>> import microgrid as mg
     >>> optimizer = mg.optim.SGD([mg.zeros(1)], lr=1.0)
-    >>> schedule = ReduceLROnPlateau(optimizer, factor=0.5, patience=1)
+    >>> schedule = mg.optim.ReduceLROnPlateau(optimizer, factor=0.5, patience=1)
     >>> for loss in (3.0, 2.0, 2.0, 2.0):
     ...     schedule.step(loss)
     >>> schedule.get_last_lr()
@@ -323,6 +324,7 @@ class ReduceLROnPlateau:
 
         Raises:
             TraceError: it is called in a compiled step.
+            TypeError, ValueError: it is no number.
         """
         reads("ReduceLROnPlateau.step()")
         current = float(metrics)

@@ -28,7 +28,7 @@ class LBFGS(SecondOrder):
     far as a line search says.
 
     Args:
-        params: an iterable of Tensors, of floats.
+        params: an iterable of Tensors, float[...] each.
         lr: the step length that is tried first; in the first iteration of all it is
             lr * min(1, 1 / sum |g|).
         max_iter: iterations in one call of `step`.
@@ -49,13 +49,17 @@ class LBFGS(SecondOrder):
     else is said. A loss of nan or inf within the line search counts as too far.
 
     Raises:
-        ValueError: a setting makes no sense, or there are several groups.
+        TypeError: `params` is one Tensor, or holds something else than Tensors.
+        ValueError: there are no parameters, one is given twice, a setting makes no sense, or there
+            are several groups.
+        GraphError: a Tensor is not a leaf.
+        DtypeError: one is not of floats.
 
     Source: Nocedal & Wright (2006), algorithm 7.5.
 
     >>> import microgrid as mg
     >>> p = mg.tensor([-1.2, 1.0], requires_grad=True)
-    >>> optimizer = LBFGS([p], max_iter=100)
+    >>> optimizer = mg.optim.LBFGS([p], max_iter=100)
     >>> def closure():
     ...     optimizer.zero_grad()
     ...     loss = 100 * (p[1] - p[0] ** 2) ** 2 + (1 - p[0]) ** 2
@@ -113,11 +117,14 @@ class LBFGS(SecondOrder):
         """Make up to `max_iter` iterations, and return the loss before them.
 
         Args:
-            closure: computes the loss and its gradients, and returns the loss: it calls
+            closure: computes the loss and its gradients, and returns the loss, float[]: it calls
                 `zero_grad`, and `backward` on the loss. It may be compiled.
 
         Raises:
             TypeError: there is no closure, or it returns no number or goes not backward.
+            ValueError: a parameter has a constraint, or none requires a gradient.
+            ShapeError: a gradient, set by hand, has not the shape of its parameter.
+            TraceError: it is called in a compiled step.
             NonFiniteError: the loss, or its gradient, is nan or infinite at the start.
         """
         self.check_call(closure)

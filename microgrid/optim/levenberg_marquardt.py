@@ -33,7 +33,7 @@ class LevenbergMarquardt(SecondOrder):
     better the linear model has foretold the loss. Else u grows, and h is computed anew.
 
     Args:
-        params: an iterable of Tensors, of floats; up to a few thousand numbers.
+        params: an iterable of Tensors, float[...] each; up to a few thousand numbers.
         damping: u at the start, over the largest number on the diagonal of J'J; with `scaled` u
             itself. 0 is Gauss-Newton until a step fails.
         max_iter: steps in one call of `step`.
@@ -57,16 +57,21 @@ class LevenbergMarquardt(SecondOrder):
     are nan or inf is not taken.
 
     Raises:
-        ValueError: a setting makes no sense, or there are several groups.
+        TypeError: `params` is one Tensor, or holds something else than Tensors.
+        ValueError: there are no parameters, one is given twice, a setting makes no sense, or there
+            are several groups.
+        GraphError: a Tensor is not a leaf.
+        DtypeError: one is not of floats.
 
     Source: Marquardt (1963); the damping is Nielsen's (1999), as in Madsen, Nielsen & Tingleff
         (2004), algorithm 3.16; the scaling Moré's (1978).
 
+    >>> import numpy as np
     >>> import microgrid as mg
     >>> x = np.linspace(-1, 1, 40)[:, None]
     >>> y = np.sin(3 * x)
     >>> model = mg.nn.MLP([1, 8, 1], "tanh", rng=0, dtype=np.float64)
-    >>> optimizer = LevenbergMarquardt(model.parameters(), max_iter=50)
+    >>> optimizer = mg.optim.LevenbergMarquardt(model.parameters(), max_iter=50)
     >>> def residuals(x, y):
     ...     return model(x) - y
     >>> optimizer.step(residuals, x, y) > 1
@@ -130,7 +135,11 @@ class LevenbergMarquardt(SecondOrder):
 
         Raises:
             TypeError: there is no function, or it returns no Tensor.
+            ValueError: a weight is negative or not finite, a parameter has a constraint, or none
+                requires a gradient.
             ShapeError: residuals, arrays and weights do not fit each other.
+            DtypeError: the weights are no numbers.
+            TraceError: it is called in a compiled step.
             GraphError: residuals of a sample depend on others.
             NonFiniteError: a residual, or J, is nan or infinite at the start.
         """

@@ -28,8 +28,8 @@ class Optimizer:
     """The base of optimisers: subclasses write `update`, `check` and name their state in `slots`.
 
     Args:
-        params: Tensors, or groups of them as dicts: {"params": tensors, "lr": 0.1}. What a group
-            does not set, it takes from `defaults`.
+        params: Tensors, float[...] each, or groups of them as dicts: {"params": tensors, "lr": 1}.
+            What a group does not set, it takes from `defaults`.
         defaults: the settings.
 
     Attributes:
@@ -47,7 +47,8 @@ class Optimizer:
         ValueError: there are no parameters, one is given twice, or a setting makes no sense.
         GraphError: a Tensor is not a leaf.
 
-    >>> import microgrid as mg, numpy as np
+    >>> import numpy as np
+    >>> import microgrid as mg
     >>> class SignDescent(mg.optim.Optimizer):
     ...     def update(self, group, data, g, scratch, slots):
     ...         data -= group["lr"] * np.sign(g)
@@ -90,6 +91,7 @@ class Optimizer:
         Raises:
             ShapeError: a gradient, set by hand, has not the shape of its parameter.
             TypeError: a gradient, set by hand, is no array.
+            NotImplementedError: a subclass has no `update`.
         """
         observer = watcher()
         if observer is None:
@@ -173,7 +175,11 @@ class Optimizer:
                 p.zero_grad()
 
     def add_param_group(self, group: Group) -> None:
-        """Take a further group of parameters, as the constructor does."""
+        """Take a further group of parameters, as the constructor does.
+
+        Raises:
+            TypeError, ValueError, GraphError: as the constructor.
+        """
         if not isinstance(group, Mapping) or "params" not in group:
             raise TypeError(
                 f"{self._name}: a group of type {type(group).__name__} was given; it needs a dict "

@@ -27,9 +27,10 @@ class Schedule:
 
     Raises:
         TypeError: `optimizer` is none.
+        NotImplementedError: a subclass has no `rate`.
 
     >>> import microgrid as mg
-    >>> class Halving(Schedule):
+    >>> class Halving(mg.optim.Schedule):
     ...     def rate(self, base, t):
     ...         return base * 0.5**t
     >>> optimizer = mg.optim.SGD([mg.zeros(1)], lr=1.0)
@@ -128,13 +129,13 @@ class LambdaLR(Schedule):
         lr_lambda: a function of the number of steps; or a list of them, one for each group.
 
     Raises:
-        TypeError: something in `lr_lambda` is no function.
+        TypeError: something in `lr_lambda` is no function, or `optimizer` is none.
         ValueError: it is a list of another length than there are groups, or a function gives
             something else than a number from 0 up.
 
     >>> import microgrid as mg
     >>> optimizer = mg.optim.SGD([mg.zeros(1)], lr=1.0)
-    >>> schedule = LambdaLR(optimizer, lambda t: 1 / (1 + t))
+    >>> schedule = mg.optim.LambdaLR(optimizer, lambda t: 1 / (1 + t))
     >>> schedule.step()
     >>> schedule.get_last_lr()
     [0.5]
@@ -182,10 +183,11 @@ class StepLR(Schedule):
         gamma: what it is multiplied by.
 
     Raises:
+        TypeError: `optimizer` is none.
         ValueError: step_size is no integer above 0, or gamma is negative.
 
     >>> import microgrid as mg
-    >>> schedule = StepLR(mg.optim.SGD([mg.zeros(1)], lr=1.0), step_size=2, gamma=0.5)
+    >>> schedule = mg.optim.StepLR(mg.optim.SGD([mg.zeros(1)], lr=1.0), step_size=2, gamma=0.5)
     >>> for _ in range(5):
     ...     schedule.step()
     >>> schedule.get_last_lr()
@@ -211,10 +213,12 @@ class MultiStepLR(Schedule):
         gamma: what it is multiplied by.
 
     Raises:
+        TypeError: `optimizer` is none.
         ValueError: gamma is negative, or a milestone no integer from 0 up.
 
     >>> import microgrid as mg
-    >>> schedule = MultiStepLR(mg.optim.SGD([mg.zeros(1)], lr=1.0), milestones=[1, 3], gamma=0.5)
+    >>> optimizer = mg.optim.SGD([mg.zeros(1)], lr=1.0)
+    >>> schedule = mg.optim.MultiStepLR(optimizer, milestones=[1, 3], gamma=0.5)
     >>> for _ in range(3):
     ...     schedule.step()
     >>> schedule.get_last_lr()
@@ -239,10 +243,11 @@ class ExponentialLR(Schedule):
         gamma: what the rate is multiplied by in each step.
 
     Raises:
+        TypeError: `optimizer` is none.
         ValueError: gamma is negative.
 
     >>> import microgrid as mg
-    >>> schedule = ExponentialLR(mg.optim.SGD([mg.zeros(1)], lr=1.0), gamma=0.5)
+    >>> schedule = mg.optim.ExponentialLR(mg.optim.SGD([mg.zeros(1)], lr=1.0), gamma=0.5)
     >>> schedule.step()
     >>> schedule.get_last_lr()
     [0.5]
@@ -268,12 +273,13 @@ class CosineAnnealingLR(Schedule):
         eta_min: the rate at the end.
 
     Raises:
+        TypeError: `optimizer` is none.
         ValueError: T_max is no integer above 0, or eta_min is negative.
 
     Source: Loshchilov & Hutter (2017), without restarts.
 
     >>> import microgrid as mg
-    >>> schedule = CosineAnnealingLR(mg.optim.SGD([mg.zeros(1)], lr=1.0), T_max=10)
+    >>> schedule = mg.optim.CosineAnnealingLR(mg.optim.SGD([mg.zeros(1)], lr=1.0), T_max=10)
     >>> for _ in range(10):
     ...     schedule.step()
     >>> schedule.get_last_lr()
@@ -307,13 +313,14 @@ class LinearWarmup(Schedule):
         total_iters: how many steps it takes.
 
     Raises:
+        TypeError: `optimizer` is none.
         ValueError: total_iters is no integer above 0, or a factor is negative.
 
     Source: Goyal et al. (2017), section 2.2.
 
     >>> import microgrid as mg
     >>> optimizer = mg.optim.SGD([mg.zeros(1)], lr=1.0)
-    >>> schedule = LinearWarmup(optimizer, start_factor=0.25, total_iters=3)
+    >>> schedule = mg.optim.LinearWarmup(optimizer, start_factor=0.25, total_iters=3)
     >>> for _ in range(2):
     ...     schedule.step()
     >>> schedule.get_last_lr()

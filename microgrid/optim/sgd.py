@@ -35,7 +35,7 @@ class SGD(Optimizer):
     g + momentum * b.
 
     Args:
-        params: Tensors, or groups of them as dicts with settings of their own.
+        params: Tensors, float[...] each, or groups of them as dicts with settings of their own.
         lr: the learning rate.
         momentum: the share of b that is kept.
         dampening: the share of g that is not added to b.
@@ -51,7 +51,7 @@ class SGD(Optimizer):
 
     >>> import microgrid as mg
     >>> p = mg.tensor([1.0, 2.0], requires_grad=True)
-    >>> optimizer = SGD([p], lr=0.5)
+    >>> optimizer = mg.optim.SGD([p], lr=0.5)
     >>> (p * p).sum().backward()
     >>> optimizer.step()
     >>> p

@@ -18,7 +18,7 @@ class Rprop(Optimizer):
     data sets in each step: the noise of small batches turns signs.
 
     Args:
-        params: Tensors, or groups of them as dicts with settings of their own.
+        params: Tensors, float[...] each, or groups of them as dicts with settings of their own.
         lr: the first step size.
         etas: what step sizes are multiplied by after a turn, and without one.
         step_sizes: the least and the largest step size.
@@ -32,7 +32,7 @@ class Rprop(Optimizer):
 
     >>> import microgrid as mg
     >>> p = mg.tensor([1.0, -100.0], requires_grad=True)
-    >>> optimizer = Rprop([p], lr=0.25)
+    >>> optimizer = mg.optim.Rprop([p], lr=0.25)
     >>> (p * p).sum().backward()
     >>> optimizer.step()
     >>> p.tolist()
@@ -94,7 +94,7 @@ class Lion(Optimizer):
     Adam's, and ten times its weight decay. It remembers half of what Adam does.
 
     Args:
-        params: Tensors, or groups of them as dicts with settings of their own.
+        params: Tensors, float[...] each, or groups of them as dicts with settings of their own.
         lr: the learning rate: the change of a parameter in a step.
         betas: the shares of m in the step, and of m that are kept.
         weight_decay: pulls p towards 0, by the share lr * weight_decay in each step.
@@ -108,7 +108,7 @@ class Lion(Optimizer):
 
     >>> import microgrid as mg
     >>> p = mg.tensor([1.0, -100.0], requires_grad=True)
-    >>> optimizer = Lion([p], lr=0.25)
+    >>> optimizer = mg.optim.Lion([p], lr=0.25)
     >>> (p * p).sum().backward()
     >>> optimizer.step()
     >>> p.tolist()
