@@ -4,9 +4,10 @@
     python docs/site/check_in_browser.py --browser /usr/bin/chromium --screenshots shots
 
 Each page is opened from a server on this machine, wide and narrow: no errors in the console, no
-request to anywhere else, pictures there, nothing wider than a phone. The search is asked from the
-server and from the file. It needs playwright (pip install playwright) and a Chromium, its own or
-the machine's; without them it says so, and exits with status 0.
+request to anywhere else, pictures there, nothing wider than a phone, and on a wide screen no code
+or table that has to be scrolled. The search is asked from the server and from the file. The
+screenshots show whole pages, light and dark. It needs playwright (pip install playwright) and a
+Chromium, its own or the machine's; without them it says so, and exits with status 0.
 """
 
 from __future__ import annotations
@@ -24,13 +25,20 @@ from typing import Any
 
 SITE = Path(__file__).resolve().parents[2] / "build" / "site"
 WIDTHS = {"wide": 1280, "phone": 390}
-SHOWN = ("index", "guide", "ops", "reference/index", "reference/nn", "reference/ops", "comparison")
+SHOWN = (
+    *("index", "readme", "guide", "lessons/01-relu", "cookbook/README", "cookbook/regression"),
+    *("compile", "checking_gradients", "kinks", "layers", "ops", "pictures", "comparison"),
+    *("reference/index", "reference/nn", "reference/ops", "source/index"),
+)
 QUERY, ANSWER = "leaky_relu", "reference/ops"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "headless_shell")
 
 MISSING_PICTURES = """() => [...document.images]
     .filter(image => !(image.complete && image.naturalWidth)).map(image => image.src)"""
 COPIED = "() => typed(document.querySelector('div.highlight-python pre'))"
+CUT_OFF = """() => [...document.querySelectorAll("article pre, article .table-wrapper")]
+    .filter(block => block.scrollWidth > block.clientWidth)
+    .map(block => [block.scrollWidth - block.clientWidth, block.innerText.slice(0, 50)])"""
 TOO_WIDE = "() => document.documentElement.scrollWidth - window.innerWidth"
 
 
@@ -150,6 +158,8 @@ class Watched:
         beyond = self.page.evaluate(TOO_WIDE)
         if beyond > 0:
             yield f"{name}: {beyond} px wider than a screen of {self.width}"
+        for beyond, text in self.page.evaluate(CUT_OFF) if self.width >= WIDTHS["wide"] else ():
+            yield f"{name}: a block cut off by {beyond} px on a screen of {self.width}: {text!r}"
 
 
 def search(watched: Watched, address: str) -> Iterator[str]:
@@ -180,13 +190,13 @@ def copy(watched: Watched) -> Iterator[str]:
 
 
 def take_pictures(watched: Watched, shots: Path, label: str) -> None:
-    """Write pictures of main pages, light and dark."""
+    """Write pictures of main pages from top to bottom, light and dark."""
     for name in SHOWN:
         for scheme in ("light", "dark"):
             watched.page.emulate_media(color_scheme=scheme)
             watched.page.goto(f"{watched.address}/{name}.html", wait_until="load")
             file = f"{name.replace('/', '-')}-{label}-{scheme}.png"
-            watched.page.screenshot(path=shots / file)
+            watched.page.screenshot(path=shots / file, full_page=True)
 
 
 if __name__ == "__main__":

@@ -67,8 +67,8 @@ class LinkNames(SphinxPostTransform):
                 literal.replace_self(link)
 
 
-class KeepTogether(SphinxPostTransform):
-    """Mark what is not to break within a cell of a table: short code, and sizes as 64-32-10."""
+class MarkCells(SphinxPostTransform):
+    """Mark what is not to break within tables: short code, and sizes as 64-32-10; and sentences."""
 
     default_priority = 100
 
@@ -77,8 +77,10 @@ class KeepTogether(SphinxPostTransform):
         for cell in self.document.findall(nodes.entry):
             if re.fullmatch(r"\d+(-\d+)+(, \d+)?", cell.astext()):
                 cell["classes"].append("net")
+            elif len(cell.astext()) > 60:
+                cell["classes"].append("prose")
             for literal in cell.findall(nodes.literal):
-                if len(literal.astext()) <= 24:
+                if len(literal.astext()) <= 20:
                     literal["classes"].append("short")
 
 
@@ -99,6 +101,6 @@ class MarkPictures(SphinxPostTransform):
 
 def setup(app: Any) -> dict[str, bool]:
     """Register what this file adds to Sphinx."""
-    for transform in (LinkNames, KeepTogether, MarkPictures):
+    for transform in (LinkNames, MarkCells, MarkPictures):
         app.add_post_transform(transform)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
