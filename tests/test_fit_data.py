@@ -101,6 +101,35 @@ def test_class_weights_are_weights_of_samples():
          train(y=np.eye(3)[Y], sample_weight=np.array([2, 1, 0.5])[Y]))  # fmt: skip
 
 
+def test_a_class_that_y_has_not_can_have_no_weight():
+    message = (
+        "fit: class_weight has the class 7, which y has not; the classes of y are 0, 1, 2. Leave "
+        "it out, or number the classes as y does."
+    )
+    for y in (Y, np.eye(3)[Y]):
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            train(y=y, class_weight={0: 2, 7: 2})
+
+
+def test_ten_of_the_classes_of_y_are_named():
+    message = "the classes of y are 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 40 more. Leave it out"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        train(y=np.arange(50), class_weight={-1: 2})
+
+
+def test_a_class_of_samples_held_out_or_of_a_column_may_have_a_weight():
+    y = np.where(np.arange(50) < 40, Y % 2, 2)  # class 2 is validated on only
+    given = {"y": y, "validation_split": 0.2}
+    same(train(class_weight={2: 3}, **given), train(class_weight={0: 1}, **given))
+    columns = np.eye(3)[Y % 2]
+    same(train(y=columns, class_weight={2: 3}), train(y=columns, class_weight={0: 1}))
+
+
+def test_of_batches_it_is_not_known_which_classes_come():
+    batches = [(X[:10], Y[:10])]
+    same(train(batches, None, class_weight={7: 3}), train(batches, None, class_weight={0: 1}))
+
+
 def test_balanced_is_that_of_scikit_learn():
     utils = pytest.importorskip("sklearn.utils.class_weight")
     weight = utils.compute_sample_weight("balanced", Y)

@@ -42,7 +42,8 @@ def load_idx(path: str | os.PathLike[str], *, max_bytes: int = GIBIBYTE) -> Arra
 
     Source: Y. LeCun, C. Cortes & C. J. C. Burges, The MNIST database of handwritten digits.
 
-    >>> import microgrid as mg, os, tempfile
+    >>> import microgrid as mg
+    >>> import os, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = os.path.join(folder, "labels.idx1-ubyte")
     ...     with open(path, "wb") as file:

@@ -77,6 +77,7 @@ def make_circles(
             lie from 0 to 1.
         TypeError: a number is not one.
 
+    >>> import numpy as np
     >>> import microgrid as mg
     >>> x, y = mg.datasets.make_circles(100, factor=0.5, rng=0)
     >>> sorted({float(round(radius, 9)) for radius in np.hypot(x[:, 0], x[:, 1])})
@@ -118,6 +119,7 @@ def make_spirals(
             negative.
         TypeError: a number is not one.
 
+    >>> import numpy as np
     >>> import microgrid as mg
     >>> x, y = mg.datasets.make_spirals(300, classes=3, noise=0.02, rng=0)
     >>> x.shape, np.bincount(y)

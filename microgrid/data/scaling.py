@@ -25,13 +25,19 @@ class Standardizer:
     how it is scaled. A column that is constant in training is divided by 1 and so becomes 0.
 
     Args:
-        axis: over which axes mean and deviation are taken: 0 for a mean for each column; None for
-            one of all numbers; (0, 2, 3) for one a channel of images[n, channel, row, column].
+        axis: over which axes mean and deviation are taken: 0 for a mean for each column of
+            any[n, columns]; None for one of all numbers; (0, 2, 3) for one a channel of
+            any[n, channel, row, column], images.
 
     Attributes:
         mean: float64, with length 1 along `axis`.
         std: float64, of the same shape; 0 where the training data is constant.
 
+    Raises:
+        DtypeError, ShapeError, ValueError: from `fit`, `transform` and `inverse`: data is not
+            numeric, has not the axes or columns, or is not finite; or `fit` was not called.
+
+    >>> import numpy as np
     >>> import microgrid as mg
     >>> x = np.array([[1.0, 10.0, 7.0], [3.0, 30.0, 7.0]])
     >>> scaler = mg.datasets.Standardizer().fit(x)

@@ -29,14 +29,17 @@ def train_test_split(
     tables, anything else arrays.
 
     Args:
-        arrays: one or more, each [n, ...].
+        arrays: one or more, each any[n, ...].
         test_size: a fraction between 0 and 1, rounded up to whole rows; or an int, the number of
             rows to test on.
         rng: None for a split that differs each time; an int or a Generator for one to repeat.
-        stratify: [n], the class of each row: both parts then have classes in the proportion of the
-            whole, as nearly as whole rows allow.
+        stratify: any[n], the class of each row: both parts then have classes in the proportion of
+            the whole, as nearly as whole rows allow.
         shuffle: whether rows are taken at random; else the last ones are to test on, as suits what
             is ordered in time.
+
+    Returns:
+        A list of twice as many: any[n - n_test, ...] and any[n_test, ...] of each.
 
     Raises:
         ShapeError: the arrays differ in length, or one is a single number.
@@ -45,6 +48,7 @@ def train_test_split(
         TypeError: no array was given, something is no array, as None, a dict or a sparse matrix, or
             `test_size` is not a number.
 
+    >>> import numpy as np
     >>> import microgrid as mg
     >>> x, y = np.arange(12).reshape(6, 2), np.array([0, 0, 0, 1, 1, 1])
     >>> x_train, x_test, y_train, y_test = mg.datasets.train_test_split(

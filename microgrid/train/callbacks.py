@@ -21,7 +21,8 @@ class Callback:
 
     Epochs and batches are counted from 0. `logs` are means over the samples so far: "loss", the
     metrics and, at the end of an epoch, "val_loss" and so on. Setting `self.model.stop_training` to
-    True ends the training after the batch, with all that belongs to the end of its epoch.
+    True ends the training after the batch, with all that belongs to the end of its epoch. What a
+    method raises ends it too, and `fit` raises it.
 
     Attributes:
         model: the model that is trained.
@@ -29,7 +30,8 @@ class Callback:
         params: {"epochs": ..., "steps": batches an epoch, or None if unknown, "verbose": ...}.
         training: the run; `training.save(path)` writes its whole state.
 
-    >>> import microgrid as mg, numpy as np
+    >>> import numpy as np
+    >>> import microgrid as mg
     >>> class Shown(mg.callbacks.Callback):
     ...     def on_epoch_end(self, epoch, logs=None):
     ...         print(epoch, sorted(logs))
@@ -161,7 +163,8 @@ class LambdaCallback(Callback):
     Raises:
         TypeError: there is no such hook, or something is not a function.
 
-    >>> import microgrid as mg, numpy as np
+    >>> import numpy as np
+    >>> import microgrid as mg
     >>> shown = mg.callbacks.LambdaCallback(on_train_end=lambda logs: print(sorted(logs)))
     >>> x = np.ones((4, 1))
     >>> run = mg.fit(mg.nn.Dense(1, 1), x, x, loss="mse", optimizer="sgd", verbose=0,
@@ -189,7 +192,8 @@ class TerminateOnNaN(Callback):
 
     The History has what came before; its `reason` says what happened.
 
-    >>> import microgrid as mg, numpy as np
+    >>> import numpy as np
+    >>> import microgrid as mg
     >>> x, far = np.ones((4, 1)), np.full((4, 1), 1e30)  # its square is beyond float32
     >>> run = mg.fit(mg.nn.Dense(1, 1), x, far, loss="mse", optimizer="sgd", verbose=0,
     ...              callbacks=mg.callbacks.TerminateOnNaN())
@@ -216,9 +220,11 @@ class LearningRateScheduler(Callback):
 
     Raises:
         TypeError: `schedule` is neither.
-        ValueError: `every` is neither, or a function returned something that is no rate.
+        ValueError: `every` is neither. In `fit`: the schedule is of another optimiser, a function
+            returned something that is no rate, or there is no result `monitor`.
 
-    >>> import microgrid as mg, numpy as np
+    >>> import numpy as np
+    >>> import microgrid as mg
     >>> model, x = mg.nn.Dense(1, 1), np.ones((4, 1))
     >>> optimizer = mg.optim.SGD(model.parameters(), lr=0.1)
     >>> halving = mg.callbacks.LearningRateScheduler(lambda epoch, rate: 0.1 / 2**epoch)

@@ -43,14 +43,16 @@ def save_checkpoint(
         model: what is trained.
         optimizer: what trains it.
         rng: the generator that shuffles, or any other that decides how the run goes on.
-        extra: arrays, and values that JSON has, by name: the epoch, losses, a schedule's state.
+        extra: arrays, any[...], and values that JSON has, by name: the epoch, losses, the state of
+            a schedule.
 
     Raises:
         TypeError: an argument is of another type, or a value in `extra` is none that comes back.
         DtypeError: an array is of a dtype that the format does not have.
         OSError: the file cannot be written. An old one is as it was.
 
-    >>> import microgrid as mg, os, tempfile
+    >>> import microgrid as mg
+    >>> import os, tempfile
     >>> model = mg.nn.Sequential(mg.nn.Dense(2, 2), mg.nn.Dropout(0.5))
     >>> optimizer = mg.optim.SGD(model.parameters(), momentum=0.9)
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -96,13 +98,17 @@ def load_checkpoint(
         model, optimizer: made as they were when saved.
         rng: a generator of the same kind as the saved one.
 
+    Returns:
+        What was given as `extra`; arrays, any[...], come back as they were.
+
     Raises:
         FileFormatError: the file is damaged, or not one of `save_checkpoint`.
         StateError: the state does not fit.
         TypeError: an argument is of another type.
         OSError: the file cannot be read.
 
-    >>> import microgrid as mg, os, tempfile
+    >>> import microgrid as mg
+    >>> import os, tempfile
     >>> model, twin = mg.nn.Dense(2, 2), mg.nn.Dense(2, 2)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = os.path.join(folder, "run.safetensors")

@@ -34,7 +34,7 @@ from .names import Loss, named_loss, named_optimizer
 from .progress import make_progress
 from .resume import resume_run
 from .steps import predictor, values
-from .weights import ClassWeight, as_weights
+from .weights import ClassWeight, as_weights, check_classes
 
 
 def fit(
@@ -88,6 +88,7 @@ def fit(
         sample_weight: float[n], at least 0: what each sample's loss is multiplied by. The loss is
             the mean of these products; metrics do not know of weights.
         class_weight: {class: weight}, 1 for those left out, or "balanced": n / (classes * count).
+            A class that y has not is refused; where x yields batches, that cannot be known.
         verbose: 0 shows nothing, 1 a bar, 2 a line per epoch, "auto" a bar on a terminal or in a
             notebook and lines elsewhere.
         initial_epoch: the number of the first epoch.
@@ -104,11 +105,13 @@ def fit(
         what is minimised: the model's penalties are in it; they are not in "val_loss".
 
     Raises:
-        ShapeError: x and y are not of the same length.
+        ShapeError: x and y are not of the same length, or x does not fit the model.
+        TypeError: the model is no Module, or another argument of a type that cannot be used.
         ValueError: there are no samples, some are not finite, or an option makes no sense.
         NonFiniteError: the loss became nan or infinite. The error has the `history` so far.
         FileFormatError, StateError: `resume` is damaged, or of another run; nothing was changed.
 
+    >>> import numpy as np
     >>> import microgrid as mg
     >>> x = np.linspace(-1, 1, 64)[:, None]
     >>> model = mg.nn.MLP([1, 8, 1], rng=0)
@@ -179,9 +182,11 @@ def evaluate(
         {"loss": ..., and a number per metric}.
 
     Raises:
-        ShapeError: x and y are not of the same length.
+        ShapeError: x and y are not of the same length, or x does not fit the model.
+        TypeError: the model is no Module, or another argument of a type that cannot be used.
         ValueError: there are no samples, some are not finite, or an option makes no sense.
 
+    >>> import numpy as np
     >>> import microgrid as mg
     >>> model = mg.nn.MLP([2, 1], rng=0)
     >>> sorted(mg.evaluate(model, np.zeros((4, 2)), np.ones((4, 1)), loss="mse", metrics="mae"))
@@ -214,10 +219,16 @@ def predict(
         batch_size: samples at a time; it only decides how much memory is needed.
         compile: whether to compile the model if there are many batches.
 
-    Raises:
-        ShapeError: x is a single number, or the results are not one a sample.
-        TypeError: the model returns something else than a Tensor or an array.
+    Returns:
+        any[n, ...], a row for each sample.
 
+    Raises:
+        ShapeError: x is a single number or does not fit the model, or the results are not one a
+            sample.
+        TypeError: the model is no Module, or returns something else than a Tensor or an array.
+        ValueError: `batch_size` is below 1, or no batches came.
+
+    >>> import numpy as np
     >>> import microgrid as mg
     >>> mg.predict(mg.nn.MLP([2, 3], rng=0), np.zeros((5, 2))).shape
     (5, 3)
@@ -276,7 +287,9 @@ def _source(
         raise ValueError(
             "fit: steps_per_epoch was given with arrays, of which an epoch uses all. Leave it out."
         )
-    return _weighted(as_samples("fit", x, y, dtype), sample_weight)
+    samples = as_samples("fit", x, y, dtype)
+    check_classes("fit", class_weight, samples.y)
+    return _weighted(samples, sample_weight)
 
 
 def _weighted(samples: Samples, sample_weight: Any, class_weight: ClassWeight = None) -> Samples:

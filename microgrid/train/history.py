@@ -13,6 +13,8 @@ from typing import Any
 class History:
     """The course of a training.
 
+    It is what `fit` returns; float[epochs] of each result is in `history`.
+
     Attributes:
         history: per name ("loss", "val_loss", a metric) its values, one per finished epoch.
         epoch: the numbers of the finished epochs, from 0.
@@ -21,7 +23,8 @@ class History:
         programs: how many programs were compiled, one for each size of batch; 0 if the steps ran
             uncompiled.
 
-    >>> import microgrid as mg, numpy as np
+    >>> import numpy as np
+    >>> import microgrid as mg
     >>> x = np.ones((4, 1))
     >>> run = mg.fit(mg.nn.Dense(1, 1), x, x, loss="mse", optimizer="sgd", epochs=2, verbose=0)
     >>> run.epoch, len(run.history["loss"]), run.interrupted

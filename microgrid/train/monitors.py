@@ -93,9 +93,12 @@ class EarlyStopping(Callback):
         stopped_epoch: the epoch after which training was ended, or None.
 
     Raises:
-        ValueError: an option makes no sense.
+        TypeError: an option is of another type.
+        ValueError: an option makes no sense. In `fit`: there is no result `monitor`, or its name
+            does not tell whether more is better.
 
-    >>> import microgrid as mg, numpy as np
+    >>> import numpy as np
+    >>> import microgrid as mg
     >>> x = np.linspace(-1, 1, 32)[:, None]
     >>> stopping = mg.callbacks.EarlyStopping("loss", patience=2, min_delta=10)
     >>> run = mg.fit(mg.nn.Dense(1, 1, rng=0), x, x, loss="mse", optimizer="sgd", epochs=50,
@@ -203,9 +206,13 @@ class ModelCheckpoint(Callback):
         save_freq: "epoch", or a number: after how many batches to write.
 
     Raises:
-        ValueError: an option makes no sense.
+        TypeError: the path or an option is of another type.
+        ValueError: an option makes no sense. In `fit`: there is no result for `monitor` or a field.
+        OSError: in `fit`, there is no such folder, or the file cannot be written.
 
-    >>> import microgrid as mg, numpy as np, os, tempfile
+    >>> import numpy as np
+    >>> import microgrid as mg
+    >>> import os, tempfile
     >>> x = np.linspace(-1, 1, 32)[:, None]
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = os.path.join(folder, "run.safetensors")
@@ -307,7 +314,14 @@ class CSVLogger(Callback):
         separator: what stands between columns.
         append: whether to add rows to the file, if there is one.
 
-    >>> import microgrid as mg, numpy as np, os, tempfile
+    Raises:
+        TypeError: the path is neither a str nor a Path.
+        ValueError: `separator` is not one character.
+        OSError: in `fit`, the file cannot be written, as where there is no such folder.
+
+    >>> import numpy as np
+    >>> import microgrid as mg
+    >>> import os, tempfile
     >>> x = np.ones((4, 1))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = os.path.join(folder, "log.csv")

@@ -15,6 +15,7 @@ from .names import Loss
 
 ClassWeight: TypeAlias = Mapping[int, float] | str | None
 BALANCED = "balanced"
+SHOWN = 10  # classes that an error names
 
 
 def as_weights(
@@ -77,6 +78,30 @@ def _of_classes(who: str, class_weight: Mapping[int, float] | str, y: Array) -> 
     for label, weight in class_weight.items():
         weights[labels == label] = weight
     return weights
+
+
+def check_classes(who: str, class_weight: ClassWeight, y: Array) -> None:
+    """Raise if a class is given a weight that none of the targets is of.
+
+    A column of y is a class, though no target may be of it.
+
+    Raises:
+        ValueError: there is such a class.
+    """
+    if not isinstance(class_weight, Mapping):
+        return
+    labels, columns = _labels(who, y), y.shape[1] if y.ndim == 2 else 1
+    classes = np.arange(columns) if columns > 1 else labels
+    numbers = [label for label in class_weight if isinstance(label, Real)]
+    strange = [label for label in numbers if not (classes == label).any()]
+    if strange:
+        known = np.unique(classes).tolist()
+        more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
+        raise ValueError(
+            f"{who}: class_weight has the class {strange[0]}, which y has not; the classes of y "
+            f"are {', '.join(map(str, known[:SHOWN]))}{more}. Leave it out, or number the classes "
+            "as y does."
+        )
 
 
 def _labels(who: str, y: Array) -> Array:
