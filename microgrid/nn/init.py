@@ -21,7 +21,15 @@ Rng: TypeAlias = "int | np.random.Generator | None"  # a string: naming it loads
 
 
 class Initializer(Protocol):
-    """What a layer's `init=` may be, besides a name: a function that returns float[*shape].
+    """What a layer's `init=` may be, besides a name: a function of shape, rng and dtype.
+
+    Args:
+        shape: of the weight, (in, out).
+        rng: what the layer was given: None, a seed, or a generator.
+        dtype: what the layer was given.
+
+    Returns:
+        float[*shape].
 
     Raises:
         ShapeError: the layer raises it, if an array of another shape is returned.
