@@ -77,7 +77,7 @@ class MarkCells(SphinxPostTransform):
         for cell in self.document.findall(nodes.entry):
             if re.fullmatch(r"\d+(-\d+)+(, \d+)?", cell.astext()):
                 cell["classes"].append("net")
-            elif len(cell.astext()) > 60:
+            elif len(cell.astext()) > 60 and cell.parent.index(cell):
                 cell["classes"].append("prose")
             for literal in cell.findall(nodes.literal):
                 if len(literal.astext()) <= 20:
