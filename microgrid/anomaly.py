@@ -34,8 +34,8 @@ class detect_anomaly(ContextDecorator):  # noqa: N801  the ecosystem's name
     called the op, for gradients too if the forward pass ran inside. An infinity counts even if it
     is meant, as that of log(0). A number that came in not finite is told from one that an op made.
 
-    It holds for this thread and context only, nests, and works as a decorator. Every result is
-    looked at, which takes time: use it to find a fault.
+    It holds for this thread and context only, nests, and works as a decorator. Every result,
+    float[...], is looked at, which takes time: use it to find a fault.
 
     Args:
         check_values: whether the results of ops are checked.
@@ -43,6 +43,8 @@ class detect_anomaly(ContextDecorator):  # noqa: N801  the ecosystem's name
 
     Raises:
         AnomalyError: inside, when it happens. No `.grad` has changed if it was in a backward pass.
+        TypeError: a generator or an asynchronous function was decorated.
+        ValueError: an option is neither True nor False.
 
     >>> import microgrid as mg
     >>> x = mg.tensor([1.0, 0.0], requires_grad=True)

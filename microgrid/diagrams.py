@@ -23,7 +23,7 @@ def to_dot(y: Tensor, names: Names = None) -> str:
     node is drawn once, however often it is used.
 
     Args:
-        y: computed from Tensors that require a gradient.
+        y: any[...], computed from Tensors that require a gradient.
         names: a Module, or Tensors by name, to show instead of "leaf" and "constant".
 
     Raises:
@@ -61,7 +61,7 @@ def to_mermaid(y: Tensor, names: Names = None) -> str:
     node is drawn once. Mermaid itself refuses charts of more than 500 arrows unless told otherwise.
 
     Args:
-        y: computed from Tensors that require a gradient.
+        y: any[...], computed from Tensors that require a gradient.
         names: a Module, or Tensors by name, to show instead of "leaf" and "constant".
 
     Raises:

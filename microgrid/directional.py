@@ -38,8 +38,8 @@ def directional_derivative(f: Callable[..., Any], x: Any, v: Any) -> Any:
     kink that is no linear function of v: the derivative of |x| at 0 is |v|.
 
     Args:
-        f: takes x, returns a Tensor, or a dict, list or tuple of Tensors.
-        x: a number, an array, a Tensor, a Module, or a dict, list or tuple of these.
+        f: takes x, returns a Tensor float[...], or a dict, list or tuple of Tensors.
+        x: float[...]: a number, an array, a Tensor; a Module; or a dict, list or tuple of these.
         v: of the same structure and shapes.
 
     Returns:
@@ -47,6 +47,7 @@ def directional_derivative(f: Callable[..., Any], x: Any, v: Any) -> Any:
         They have no graph. Where f jumps, it is the derivative of the piece that v leads into.
 
     Raises:
+        DtypeError: x is not numeric.
         GraphError: f's result is no Tensor.
         ShapeError: v does not fit x.
 
@@ -55,10 +56,10 @@ def directional_derivative(f: Callable[..., Any], x: Any, v: Any) -> Any:
     derivatives: where x starts to move, x * x does not, so that what bends there, as sqrt(x * x)
     at 0, is not followed. Use absolute() and norm().
 
-    >>> from microgrid import absolute, relu
-    >>> directional_derivative(relu, 0.0, 1.0), directional_derivative(relu, 0.0, -1.0)
-    (np.float64(1.0), np.float64(0.0))
-    >>> directional_derivative(lambda x: relu(x) - relu(-x), 0.0, -2.0)
+    >>> import microgrid as mg
+    >>> [mg.directional_derivative(mg.relu, 0.0, v) for v in (1.0, -1.0)]
+    [np.float64(1.0), np.float64(0.0)]
+    >>> mg.directional_derivative(lambda x: mg.relu(x) - mg.relu(-x), 0.0, -2.0)
     np.float64(-2.0)
     """
     who = "directional_derivative"

@@ -70,7 +70,8 @@ class TraceError(MicrogridError, RuntimeError):
 class FileFormatError(MicrogridError, ValueError):
     """A file does not hold what its format promises.
 
-    >>> import microgrid as mg, pathlib, tempfile
+    >>> import microgrid as mg
+    >>> import pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder, "weights.safetensors")
     ...     _ = path.write_bytes(b"no")
@@ -100,7 +101,8 @@ class NonFiniteError(MicrogridError, FloatingPointError):
     Attributes:
         history: what was reached before it happened, or None.
 
-    >>> import microgrid as mg, numpy as np
+    >>> import numpy as np
+    >>> import microgrid as mg
     >>> x, far = np.ones((4, 1)), np.full((4, 1), 1e30)  # its square is beyond float32
     >>> try:
     ...     mg.fit(mg.nn.Dense(1, 1), x, far, loss="mse", optimizer="sgd", verbose=0)

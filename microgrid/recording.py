@@ -189,6 +189,9 @@ class no_grad(_Recording):  # noqa: N801  the ecosystem's name
     It holds for this thread and context only, nests, ends with the block whatever happens there,
     and works as a decorator, `@no_grad()`.
 
+    Raises:
+        TypeError: a generator or an asynchronous function was decorated.
+
     >>> import microgrid as mg
     >>> x = mg.tensor(3.0, requires_grad=True)
     >>> with mg.no_grad():
@@ -201,6 +204,9 @@ class no_grad(_Recording):  # noqa: N801  the ecosystem's name
 
 class enable_grad(_Recording):  # noqa: N801
     """Record graphs inside, also within `no_grad`.
+
+    Raises:
+        TypeError: a generator or an asynchronous function was decorated.
 
     >>> import microgrid as mg
     >>> x = mg.tensor(3.0, requires_grad=True)
@@ -215,7 +221,8 @@ class enable_grad(_Recording):  # noqa: N801
 def is_grad_enabled() -> bool:
     """Return whether results record their graph here and now.
 
-    >>> is_grad_enabled()
+    >>> import microgrid as mg
+    >>> mg.is_grad_enabled()
     True
     """
     return is_recording.get()

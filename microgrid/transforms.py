@@ -31,23 +31,25 @@ def value_and_grad(
     """Return a function that gives what f gives, and its gradient.
 
     Args:
-        f: returns a Tensor of one element.
+        f: takes float[...] or what is nested of it; returns a Tensor of one element, as float[].
         argnums: the place of the argument to differentiate by, or several places.
         has_aux: f returns a pair (value, aux), of which aux is handed out as it is.
 
     Returns:
         A function of the same arguments, to (value, gradient), or ((value, aux), gradient). With
-        several places the gradient is a tuple. It has the structure of the argument, and a dict for
-        a Module: name -> gradient of each parameter that requires one.
+        several places the gradient is a tuple. It has the structure and the shapes of the argument,
+        and a dict for a Module: name -> gradient of each parameter that requires one.
 
     Raises:
         GraphError: f's result is no Tensor, or has not one element.
+        DtypeError: an argument to differentiate by is not numeric.
         IndexError: there is no argument at a place of `argnums`.
         TypeError: f does not return a pair although `has_aux`.
 
-    >>> value_and_grad(lambda x: x**3)(2.0)
+    >>> import microgrid as mg
+    >>> mg.value_and_grad(lambda x: x**3)(2.0)
     (tensor(8.), np.float64(12.0))
-    >>> value_and_grad(lambda p: p["w"] * p["b"])({"w": 2.0, "b": 3.0})
+    >>> mg.value_and_grad(lambda p: p["w"] * p["b"])({"w": 2.0, "b": 3.0})
     (tensor(6.), {'w': np.float64(3.0), 'b': np.float64(2.0)})
     """
     return _evaluated("value_and_grad", f, argnums, has_aux)
@@ -62,7 +64,7 @@ def grad(
     """Return the function that gives f's gradient; nest it for higher orders.
 
     Args:
-        f: returns a Tensor of one element.
+        f: takes float[...] or what is nested of it; returns a Tensor of one element, as float[].
         argnums: the place of the argument to differentiate by, or several places.
         toward: a direction, of the structure and shapes of the argument (a tuple of these if there
             are several places). At a kink the gradient is then that of the piece that comes next on
@@ -76,18 +78,19 @@ def grad(
 
     Raises:
         GraphError: f's result is no Tensor, or has not one element.
+        DtypeError: an argument to differentiate by is not numeric.
         IndexError: there is no argument at a place of `argnums`.
         ShapeError: `toward` does not fit the argument.
         TypeError: f does not return a pair although `has_aux`.
 
     Source, of `toward`: Kakade & Lee (2018).
 
+    >>> import microgrid as mg
     >>> cube = lambda x: x**3
-    >>> grad(cube)(3.0), grad(grad(cube))(3.0)
+    >>> mg.grad(cube)(3.0), mg.grad(mg.grad(cube))(3.0)
     (np.float64(27.0), np.float64(18.0))
-    >>> from microgrid import relu
-    >>> zigzag = lambda x: relu(x) - relu(-x)  # which is x
-    >>> grad(zigzag)(0.0), grad(zigzag, toward=1.0)(0.0)
+    >>> zigzag = lambda x: mg.relu(x) - mg.relu(-x)  # which is x
+    >>> mg.grad(zigzag)(0.0), mg.grad(zigzag, toward=1.0)(0.0)
     (np.float64(0.0), np.float64(1.0))
     """
     evaluated = _evaluated("grad", f, argnums, has_aux, toward)
@@ -104,8 +107,8 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
     """Return f's result, and the function that carries a gradient of it back to the arguments.
 
     Args:
-        f: returns a Tensor, or a dict, list or tuple of Tensors.
-        primals: its arguments.
+        f: returns a Tensor float[...], or a dict, list or tuple of Tensors.
+        primals: its arguments, float[...].
 
     Returns:
         (result, pullback). `pullback(v)`, for a v of the structure and shapes of the result, is a
@@ -113,9 +116,11 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
 
     Raises:
         GraphError: f's result is no Tensor; in the pullback, an argument was written to since.
+        DtypeError: an argument is not numeric.
         ShapeError: in the pullback, v does not fit the result.
 
-    >>> y, pullback = vjp(lambda a, b: a * b, 2.0, 3.0)
+    >>> import microgrid as mg
+    >>> y, pullback = mg.vjp(lambda a, b: a * b, 2.0, 3.0)
     >>> y, pullback(1.0), pullback(10.0)
     (tensor(6.), (np.float64(3.0), np.float64(2.0)), (np.float64(30.0), np.float64(20.0)))
     """
@@ -134,8 +139,8 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     """Return f's result, and how fast it changes as the arguments move along the tangents.
 
     Args:
-        f: returns a Tensor, or a dict, list or tuple of Tensors.
-        primals: its arguments, as a tuple.
+        f: returns a Tensor float[...], or a dict, list or tuple of Tensors.
+        primals: its arguments, float[...], as a tuple.
         tangents: their velocities: of the same structure and shapes; for a Module a dict by the
             names of its parameters.
 
@@ -145,10 +150,12 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
 
     Raises:
         GraphError: f's result is no Tensor.
+        DtypeError: an argument is not numeric.
         ShapeError: the tangents do not fit the primals.
         TypeError: `primals` or `tangents` is no tuple or list.
 
-    >>> jvp(lambda x, y: x * y, (2.0, 3.0), (1.0, 10.0))
+    >>> import microgrid as mg
+    >>> mg.jvp(lambda x, y: x * y, (2.0, 3.0), (1.0, 10.0))
     (tensor(6.), np.float64(23.0))
     """
     point, seeds = _at("jvp", f, primals, tangents)
@@ -163,7 +170,7 @@ def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callabl
     """Return the function that gives f's Jacobian: how each result changes with each argument.
 
     Args:
-        f: returns a Tensor, or a dict, list or tuple of Tensors.
+        f: takes float[...], returns a Tensor float[...], or a dict, list or tuple of Tensors.
         argnums: the place of the argument to differentiate by, or several places.
 
     Returns:
@@ -174,13 +181,15 @@ def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callabl
 
     Raises:
         GraphError: f's result is no Tensor.
+        DtypeError: an argument to differentiate by is not numeric.
         IndexError: there is no argument at a place of `argnums`.
 
     It takes one pass back for each element of the result, or, if the argument has fewer elements,
     one pass forward for each of those.
 
     >>> import numpy as np
-    >>> jacobian(lambda x: x * x)(np.array([1.0, 2.0]))
+    >>> import microgrid as mg
+    >>> mg.jacobian(lambda x: x * x)(np.array([1.0, 2.0]))
     array([[2., 0.],
            [0., 4.]])
     """
@@ -191,7 +200,8 @@ def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable
     """Return the function that gives f's second derivatives.
 
     Args:
-        f: returns a Tensor of one element, or of several, each with a Hessian of its own.
+        f: takes float[...], returns a Tensor of one element, or of several, each with a Hessian of
+            its own.
         argnums: the place of the argument to differentiate by, or several places.
 
     Returns:
@@ -201,9 +211,11 @@ def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable
 
     Raises:
         GraphError: f's result is no Tensor.
+        DtypeError: an argument to differentiate by is not numeric.
         IndexError: there is no argument at a place of `argnums`.
 
-    >>> hessian(lambda x, y: x**2 * y, argnums=(0, 1))(3.0, 5.0)
+    >>> import microgrid as mg
+    >>> mg.hessian(lambda x, y: x**2 * y, argnums=(0, 1))(3.0, 5.0)
     ((np.float64(10.0), np.float64(6.0)), (np.float64(6.0), np.float64(0.0)))
     """
     return _jacobian("hessian", _jacobian("hessian", f, argnums), argnums)
@@ -213,8 +225,8 @@ def hvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     """Return the product of f's Hessian with a vector, without computing the Hessian.
 
     Args:
-        f: returns a Tensor of one element.
-        primals: its arguments, as a tuple.
+        f: returns a Tensor of one element, as float[].
+        primals: its arguments, float[...], as a tuple.
         tangents: the vector: of the same structure and shapes.
 
     Returns:
@@ -223,6 +235,7 @@ def hvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
 
     Raises:
         GraphError: f's result is no Tensor, or has not one element.
+        DtypeError: an argument is not numeric.
         ShapeError: the tangents do not fit the primals.
         TypeError: `primals` or `tangents` is no tuple or list.
 
@@ -230,8 +243,9 @@ def hvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     gradient times t. Forward over reverse gives the same by three passes.
 
     >>> import numpy as np
+    >>> import microgrid as mg
     >>> x, v = np.array([1.0, 2.0]), np.array([1.0, 0.0])
-    >>> hvp(lambda x: (x**3).sum(), (x,), (v,))
+    >>> mg.hvp(lambda x: (x**3).sum(), (x,), (v,))
     array([6., 0.])
     """
     point, seeds = _at("hvp", f, primals, tangents)

@@ -38,8 +38,11 @@ class ReLUDoctor(Callback):
         revived: what was revived after each look: {layer: units}.
 
     Raises:
+        TypeError: `every` is no integer.
         ValueError: `every` is below 1, or `verbose` is something else.
+        DtypeError, ShapeError, ValueError: in `fit`, as of `mg.diagnose`.
 
+    >>> import numpy as np
     >>> import microgrid as mg
     >>> model = mg.nn.MLP([2, 4, 1], rng=0)
     >>> model[0].bias.data[2] = -100.0

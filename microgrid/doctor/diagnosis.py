@@ -57,10 +57,13 @@ def diagnose(
         A Report: print it, read its `rows` and `findings`, or `plot()` it.
 
     Raises:
-        TypeError: the model is no Module.
-        ShapeError: x and y are not of the same length.
-        ValueError: there are no samples, or y, loss and optimizer do not go together.
+        TypeError: the model is no Module, or the loss or the optimiser cannot be used.
+        DtypeError: x is not numeric.
+        ShapeError: x and y are not of the same length, or x does not fit the model.
+        ValueError: there are no samples, y, loss and optimizer do not go together, or a name is
+            not known.
 
+    >>> import numpy as np
     >>> import microgrid as mg
     >>> model = mg.nn.MLP([2, 4, 1], rng=0)
     >>> model[0].bias.data[2] = -100.0

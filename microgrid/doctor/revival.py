@@ -70,8 +70,10 @@ def revive(
 
     Raises:
         TypeError: the model is no Module, or the optimiser no Optimizer.
+        DtypeError, ShapeError: x is not numeric, or does not fit the model.
         ValueError: there are no samples, or the name of `init` is not known.
 
+    >>> import numpy as np
     >>> import microgrid as mg
     >>> model = mg.nn.MLP([2, 4, 1], rng=0)
     >>> model[0].bias.data[2] = -100.0

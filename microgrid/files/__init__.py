@@ -29,8 +29,8 @@ def save(
 
     Args:
         path: where to write: a str or a Path.
-        model_or_state: a Module, or arrays or Tensors by name. Dtypes are float64, float32,
-            float16, bool, and integers with or without sign.
+        model_or_state: a Module, or arrays or Tensors any[...] by name. Dtypes are float64,
+            float32, float16, bool, and integers with or without sign.
         metadata: texts by name, to be kept with the arrays.
 
     Raises:
@@ -39,7 +39,8 @@ def save(
         ValueError: a text is not Unicode, or a name is the format's own.
         OSError: the file cannot be written. An old one is as it was.
 
-    >>> import microgrid as mg, os, tempfile
+    >>> import microgrid as mg
+    >>> import os, tempfile
     >>> model = mg.nn.Dense(3, 2, rng=0)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = os.path.join(folder, "model.safetensors")
@@ -70,13 +71,18 @@ def load(path: str | os.PathLike[str]) -> dict[str, Array]:
     Args:
         path: a str or a Path.
 
+    Returns:
+        name -> any[...].
+
     Raises:
         FileFormatError: the file is damaged, cut off, or of another format; or it has a tensor
             of a dtype that NumPy lacks, as BF16.
         TypeError: the path is of another type.
         OSError: the file cannot be read.
 
-    >>> import microgrid as mg, numpy as np, os, tempfile
+    >>> import numpy as np
+    >>> import microgrid as mg
+    >>> import os, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = os.path.join(folder, "arrays.safetensors")
     ...     mg.save(path, {"x": np.array([1.5, 2.5]), "n": np.array(3)})
@@ -89,12 +95,19 @@ def load(path: str | os.PathLike[str]) -> dict[str, Array]:
 def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     """Return the metadata of a safetensors file; its numbers are not read, nor its checksum tested.
 
+    Args:
+        path: a str or a Path.
+
+    Returns:
+        Texts by name.
+
     Raises:
         FileFormatError: the header is not what the format promises.
         TypeError: the path is of another type.
         OSError: the file cannot be read.
 
-    >>> import microgrid as mg, os, tempfile
+    >>> import microgrid as mg
+    >>> import os, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = os.path.join(folder, "model.safetensors")
     ...     mg.save(path, mg.nn.Dense(3, 2), metadata={"trained on": "digits"})
