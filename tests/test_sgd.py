@@ -225,6 +225,12 @@ P = mg.tensor([1.0], requires_grad=True)
         ([("a", P)], TypeError, "SGD: a parameter of type tuple was given; it needs Tensors."),
         ([P, P], ValueError, "SGD: a parameter of shape (1,) was given twice;"),
         (
+            [mg.tensor([1, 2])],
+            mg.errors.DtypeError,
+            "SGD: a parameter of dtype int64 was given; it needs floats, as integers have no "
+            "gradient. Make it with dtype=float.",
+        ),
+        (
             [{"params": [P]}, {"params": [P]}],
             ValueError,
             "SGD: a parameter of shape (1,) was given",

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arrays import Array
 from ..core import Tensor, assign, next_serial
-from ..errors import GraphError, ShapeError, StateError
+from ..errors import DtypeError, GraphError, ShapeError, StateError
 from ..nn.parameter import in_use
 from ..ops.arithmetic import quiet
 from ..recording import no_grad, watcher
@@ -362,6 +362,7 @@ def check_parameter(who: str, p: Any, taken: set[int]) -> None:
 
     Raises:
         TypeError: it is no Tensor.
+        DtypeError: it cannot have a gradient, as one of integers.
         GraphError: it is not a leaf.
         ValueError: it was given before.
     """
@@ -369,6 +370,11 @@ def check_parameter(who: str, p: Any, taken: set[int]) -> None:
         raise TypeError(
             f"{who}: a parameter of type {type(p).__name__} was given; it needs "
             "Tensors. Pass model.parameters(), not names or arrays."
+        )
+    if p.dtype.kind not in "fO":
+        raise DtypeError(
+            f"{who}: a parameter of dtype {p.dtype} was given; it needs floats, as integers have no "
+            "gradient. Make it with dtype=float."
         )
     if not p.is_leaf:
         raise GraphError(
