@@ -373,8 +373,8 @@ def check_parameter(who: str, p: Any, taken: set[int]) -> None:
         )
     if p.dtype.kind not in "fO":
         raise DtypeError(
-            f"{who}: a parameter of dtype {p.dtype} was given; it needs floats, as integers have no "
-            "gradient. Make it with dtype=float."
+            f"{who}: a parameter of dtype {p.dtype} was given; it needs floats, as integers have "
+            "no gradient. Make it with dtype=float."
         )
     if not p.is_leaf:
         raise GraphError(
