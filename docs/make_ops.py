@@ -17,14 +17,17 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import microgrid as mg
-from microgrid.ops import PUBLIC
-from microgrid.pieces import Pieces
-
 DOCS = Path(__file__).resolve().parent
 IMAGES = DOCS / "images"
+if str(DOCS) not in sys.path:  # as when a test loads this file
+    sys.path.append(str(DOCS))
 
-MINUS = "\N{MINUS SIGN}"
+from op_pictures import MINUS, SLICES, draw  # noqa: E402
+
+import microgrid as mg  # noqa: E402
+from microgrid.ops import PUBLIC  # noqa: E402
+from microgrid.pieces import Pieces  # noqa: E402
+
 GROUPS = {
     "Arithmetic": "add subtract multiply divide negative power reciprocal square sqrt exp expm1 "
     "log log1p sin cos tanh",
@@ -60,6 +63,7 @@ with a Tensor among its inputs a Tensor.
   uses at the kink. [Kinks](kinks.md) has the rule.
 * In the **pictures** the full line is the value and the broken line is the slope. At a kink the
   slope jumps: open dots are the slopes on its two sides, the filled dot is the one that is used.
+  Of an op of several numbers you see slices, a colour each: over one of them, with another held.
 
 `mg.OPS` holds the records by name. [Your own op](custom_ops.md) shows how to declare one.
 """
@@ -130,7 +134,7 @@ def update() -> None:
     wanted = {picture_of(name): name for name in pictured()}
     for path in stale & {*IMAGES.glob("*.*"), *wanted}:
         if path in wanted:
-            draw(wanted[path])
+            draw(wanted[path], path, caption(wanted[path]))
         else:
             path.unlink()
 
@@ -313,7 +317,7 @@ def number(value: Any) -> str:
 
 
 def pictured() -> list[str]:
-    """Return the ops of one number that have a slope to draw."""
+    """Return the ops that have a slope to draw: of one number, or as slices."""
     return [
         name
         for name, op in mg.OPS.items()
@@ -321,7 +325,7 @@ def pictured() -> list[str]:
         and op.signature == "()->()"
         and op.has_gradient
         and name not in NO_PICTURE
-    ]
+    ] + list(SLICES)
 
 
 def picture_of(name: str) -> Path:
@@ -331,6 +335,8 @@ def picture_of(name: str) -> Path:
 
 def caption(name: str) -> str:
     """Return what the picture shows: it is written into the file, and tells whether it is stale."""
+    if name in SLICES:
+        return f"Value and slope: {SLICES[name].caption}"
     op = mg.OPS[name]
     domain = op.domains[0]
     parts = [name, *([given(first_params(name)).replace("`", "")] if first_params(name) else [])]
@@ -344,24 +350,6 @@ def caption(name: str) -> str:
 def plain_all(values: tuple[Any, ...]) -> str:
     """Return numbers in a row."""
     return " ".join(str(value) for value in values)
-
-
-def draw(name: str) -> None:
-    """Write the picture of an op."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    from microgrid.plot import op
-
-    # Letters stay letters, and names within the file stay the same from run to run.
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "font.size": 8}):
-        figure = Figure(figsize=(2.6, 1.9), layout="constrained")
-        axes = op(name, figure.add_subplot())
-        axes.get_legend().remove()  # it would cover lines; the page says what they are
-        axes.set_ylabel("")
-        axes.set_title(axes.get_title().replace("(", "\n("), fontsize=8)
-        about = {"Description": caption(name), "Date": None, "Creator": None}
-        figure.savefig(picture_of(name), metadata=about)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """The documentation site: what it is made from, the checks of what was built, and its order."""
 
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import microgrid as mg
@@ -103,6 +105,36 @@ def test_a_method_that_differs_from_its_bases_is_shown(reference):
 def test_a_method_that_no_base_explains_is_shown(reference):
     entry = entry_of(reference["reference/plot.md"], "mg.plot.DecisionMovie")
     assert entry.count("{py:method}") == entry.count("{py:method} mg.plot.DecisionMovie.save(") == 1
+
+
+def test_every_elementwise_op_with_a_gradient_has_a_picture():
+    from make_ops import NO_PICTURE, PUBLIC, picture_of, pictured
+
+    for name in PUBLIC:
+        op = mg.OPS.get(name)
+        if op and op.has_gradient and op.signature in ("()->()", "(),()->()"):
+            assert name in NO_PICTURE or (name in pictured() and picture_of(name).exists()), name
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "var", "prod", "max", "min"])
+def test_a_slice_through_a_reduction_is_over_the_first_of_two_numbers(name):
+    from op_pictures import SLICES
+
+    slices = SLICES[name]
+    for value in slices.values:
+        expected = [getattr(np, name)([x, value]) for x in (-2.0, 0.5)]
+        assert slices.function(mg.tensor([-2.0, 0.5]), value=value).tolist() == expected
+
+
+def test_a_picture_has_its_caption_its_labels_and_no_needless_digits(tmp_path):
+    pytest.importorskip("matplotlib")
+    from op_pictures import draw
+
+    draw("norm", tmp_path / "norm.svg", "what it shows")
+    text = (tmp_path / "norm.svg").read_text("utf-8")
+    assert ">what it shows<" in text
+    assert [label in text for label in (">norm([x, b])<", ">b = 0<", ">b = 2<")] == [True] * 3
+    assert not re.search(r' [dxy]="[^"]*\.\d\d', text)
 
 
 def test_a_signature_has_types_without_quotes_and_classes_by_name():

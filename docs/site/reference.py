@@ -169,12 +169,13 @@ def source_link(home: str, line: int) -> str:
 
 def op_facts(name: Name) -> list[str]:
     """Return the picture of an op, its value as a formula, and its shapes."""
-    if PUBLIC.get(name.last) is not name.value or name.last not in OPS:
+    if PUBLIC.get(name.last) is not name.value:
         return []
-    op, picture = OPS[name.last], picture_of(name.last)
+    picture = picture_of(name.last)
     drawn = f"![{name.last} and its slope](../images/{picture.name})" if picture.exists() else ""
-    if isinstance(name.value, Op):  # its docstring has them
+    if isinstance(name.value, Op) or name.last not in OPS:  # its docstring says the rest
         return [drawn]
+    op = OPS[name.last]
     facts = [f"Value: `{op.formula}`."] * bool(op.formula) + [f"Shapes: `{op.signature}`."]
     return [drawn, " ".join(facts)]
 
