@@ -12,6 +12,7 @@ import pytest
 
 import microgrid as mg
 from microgrid import plot
+from microgrid.errors import ShapeError
 
 pytest.importorskip("matplotlib")
 
@@ -48,7 +49,7 @@ def test_the_examples_run(name):
 def test_every_public_function_has_an_example():
     functions = {name: f for name, f in vars(plot).items() if callable(f)}
     bare = [name for name, f in functions.items() if ">>>" not in f.__doc__]
-    assert set(bare) <= {"require_matplotlib", "save_report"}
+    assert bare == []
 
 
 def test_pictures_do_not_touch_pyplot(tmp_path):
@@ -165,6 +166,40 @@ def test_a_misread_digit_is_shown_with_what_it_is_and_was_read_as():
     assert np.array_equal(axes.get_images()[0].get_array(), images[2].reshape(8, 8))
 
 
+@pytest.mark.parametrize("who", ["misread", "save_report"])
+@pytest.mark.parametrize(
+    ("change", "given", "needed"),
+    [
+        (
+            {"images": np.zeros((60, 60))},
+            "images of 60 pixels were given",
+            "a picture needs as many rows as columns, as 64 pixels have 8 of each. Cut the "
+            "pictures to squares.",
+        ),
+        (
+            {"images": np.zeros((60, 8, 8))},
+            "images of shape (60, 8, 8) were given",
+            "it needs (n, pixels). Flatten each picture, as with images.reshape(len(images), -1).",
+        ),
+        (
+            {"predictions": np.zeros((60, 10))},
+            "labels of shape (60,) and predictions of shape (60, 10) were given for 60 images",
+            "it needs one class of each for an image. Of scores take argmax(axis=1).",
+        ),
+        (
+            {"images": np.zeros((59, 64))},
+            "labels of shape (60,) and predictions of shape (60,) were given for 59 images",
+            "it needs one class of each for an image. Of scores take argmax(axis=1).",
+        ),
+    ],
+)
+def test_what_are_no_digits_is_refused(tmp_path, who, change, given, needed):
+    digits = dict(zip(("images", "labels", "predictions"), misread(3), strict=True)) | change
+    report = {"path": tmp_path / "report.png", "history": HISTORY} if who == "save_report" else {}
+    with refused(f"plot.{who}: {given}; {needed}", ShapeError):
+        getattr(plot, who)(**report, **digits)
+
+
 # --- the report ----------------------------------------------------------------------------------
 
 
@@ -175,6 +210,24 @@ def test_a_report_is_written_in_the_format_of_its_name(tmp_path, suffix, start):
     path = tmp_path / f"report{suffix}"
     plot.save_report(path, HISTORY, *misread(3))
     assert path.read_bytes().startswith(start)
+
+
+@pytest.mark.parametrize("name", ["report.xyz", "report.jpg", "report", ".png"])
+def test_a_report_is_written_in_no_other_format(tmp_path, name):
+    path = tmp_path / name
+    message = (
+        f"plot.save_report: the path {str(path)!r} was given; its name must end in one of .png, "
+        ".pdf, .svg. Choose one of these formats."
+    )
+    with refused(message):
+        plot.save_report(path, HISTORY, *misread(3))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_report_needs_a_path():
+    message = 'plot.save_report: a int was given as path. Pass a str or a Path, as "report.png".'
+    with refused(message, TypeError):
+        plot.save_report(3, HISTORY, *misread(3))
 
 
 def test_a_report_of_one_epoch_can_be_drawn(tmp_path):

@@ -117,8 +117,8 @@ def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     return safetensors.read_metadata("load_metadata", as_path("load_metadata", path))
 
 
-def as_path(who: str, path: Any) -> str:
-    """Return a path as a str.
+def as_path(who: str, path: Any, example: str = "model.safetensors") -> str:
+    """Return a path as a str; the error shows the example of one.
 
     Raises:
         TypeError: it is something else.
@@ -129,5 +129,5 @@ def as_path(who: str, path: Any) -> str:
     if hasattr(path, "read") or hasattr(path, "write"):
         remedy = "Pass the path of the file, not the open file."
     else:
-        remedy = 'Pass a str or a Path, as "model.safetensors".'
+        remedy = f'Pass a str or a Path, as "{example}".'
     raise TypeError(f"{who}: a {type(path).__name__} was given as path. {remedy}")

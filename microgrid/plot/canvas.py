@@ -18,10 +18,16 @@ MAP = "cividis"  # Source: Nuñez, Anderton & Renslow (2018): the same to all, a
 
 
 def require_matplotlib(who: str) -> None:
-    """Raise unless matplotlib can be imported.
+    """Raise unless matplotlib can be imported: the first line of a picture of your own.
+
+    Args:
+        who: what draws, for the error.
 
     Raises:
         ImportError: it is not installed; the message says how to get it.
+
+    >>> import microgrid as mg
+    >>> mg.plot.require_matplotlib("my_picture")
     """
     try:
         import matplotlib  # noqa: F401

@@ -30,8 +30,8 @@ def history(
     """Draw loss and metrics over the epochs, on training and validation data.
 
     Args:
-        history: what `fit` returned, or lists of one number an epoch by name: "loss", a metric,
-            and "val_" and the name for validation data.
+        history: what `fit` returned, or by name float[epochs], one number an epoch: "loss", a
+            metric, and "val_" and the name for validation data.
         ax: where to draw one of them; otherwise a new figure has axes for each.
         name: which one; "loss" if axes are given, otherwise all.
 
@@ -40,7 +40,7 @@ def history(
 
     Raises:
         ImportError: matplotlib is not installed.
-        TypeError: it is no history.
+        TypeError: it is no history, or `ax` no axes.
         ValueError: there is no epoch, or nothing of that name.
 
     >>> import microgrid as mg

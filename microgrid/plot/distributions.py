@@ -36,9 +36,11 @@ def activations(model: Module, x: Operand, ax: Axes | None = None) -> Axes:
 
     Raises:
         ImportError: matplotlib is not installed.
-        TypeError: the model is no Module.
+        TypeError: the model is no Module, or `ax` no axes.
+        DtypeError, ShapeError: x is not numeric, or does not fit the model.
         ValueError: the model has no hidden layer.
 
+    >>> import numpy as np
     >>> import microgrid as mg
     >>> axes = mg.plot.activations(mg.nn.MLP([4, 8, 6, 3], rng=0), np.ones((5, 4)))
     >>> [text.get_text() for text in axes.get_yticklabels()]

@@ -51,9 +51,11 @@ def gradient_flow(
 
     Raises:
         ImportError: matplotlib is not installed.
-        TypeError: the model is no Module.
+        TypeError: the model is no Module, or `ax` no axes.
+        DtypeError, ShapeError: x is not numeric, does not fit the model, or is not as long as y.
         ValueError: no parameter requires a gradient, or the loss is not known.
 
+    >>> import numpy as np
     >>> import microgrid as mg
     >>> x, y = np.ones((8, 4)), np.zeros(8, int)
     >>> axes = mg.plot.gradient_flow(mg.nn.MLP([4, 8, 8, 3], rng=0), x, y, "cross_entropy")

@@ -37,7 +37,9 @@ def hidden(model: Module, x: Operand) -> list[tuple[str, Array]]:
 
     Raises:
         TypeError: the model is no Module.
+        DtypeError, ShapeError: x is not numeric, or does not fit the model.
 
+    >>> import numpy as np
     >>> import microgrid as mg
     >>> model = mg.nn.MLP([4, 8, 6, 3], rng=0)
     >>> [(name, h.shape) for name, h in mg.plot.hidden(model, np.ones((5, 4)))]

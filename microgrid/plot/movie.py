@@ -52,8 +52,10 @@ class DecisionMovie(Callback):
 
     Raises:
         ShapeError: the samples are not of two numbers, or x and y differ in length.
+        TypeError: `every` or `resolution` is no integer.
         ValueError: `every` or `resolution` is too small.
 
+    >>> import numpy as np
     >>> import microgrid as mg
     >>> x, y = np.array([[0.0, 0.0], [1.0, 1.0]]), np.array([0, 1])
     >>> model = mg.nn.MLP([2, 4, 2], rng=0)

@@ -32,9 +32,10 @@ class Path(Callback):
         TypeError: the model is no Module.
         ValueError: `every` is neither.
 
+    >>> import numpy as np
     >>> import microgrid as mg
     >>> x = np.ones((4, 1))
-    >>> path = Path()
+    >>> path = mg.plot.Path()
     >>> run = mg.fit(mg.nn.Dense(1, 1), x, x, loss="mse", optimizer="sgd", epochs=3, verbose=0,
     ...              callbacks=[path])
     >>> len(path), path.points[0].shape

@@ -67,6 +67,7 @@ def decision_regions(
         ShapeError: the samples are not of two numbers, or x and y differ in length.
         ValueError: a label is no class of the model, or names and classes differ in number.
 
+    >>> import numpy as np
     >>> import microgrid as mg
     >>> x = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
     >>> model = mg.nn.MLP([2, 8, 2], rng=0)

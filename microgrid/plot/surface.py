@@ -71,13 +71,16 @@ def loss_surface(
 
     Raises:
         ImportError: matplotlib is not installed.
-        TypeError: the model is no Module.
-        ShapeError: the path is not of this model's parameters.
-        ValueError: there are no such directions, or the loss is nowhere finite.
+        TypeError: the model is no Module, or `ax` no axes.
+        DtypeError: x is not numeric.
+        ShapeError: the path is not of this model's parameters, or x does not fit the model or y.
+        ValueError: there are no such directions, the loss is not known or nowhere finite, or
+            `resolution` is below 2.
 
     Source: Li, Xu, Taylor, Studer & Goldstein (2018), Visualizing the loss landscape of neural
     nets.
 
+    >>> import numpy as np
     >>> import microgrid as mg
     >>> model = mg.nn.Dense(1, 1, rng=0)
     >>> x = np.array([[0.0], [1.0], [2.0]])

@@ -31,7 +31,8 @@ def weights(
     """Draw how the weights of each layer are distributed, or those of one layer as pictures.
 
     Args:
-        model: a Module.
+        model: a Module; its parameters float[inputs, units] are drawn, all of two dimensions or
+            more.
         ax: where to draw; a new figure otherwise.
         layer: the name of a layer, as "0", or of a parameter, as "0.weight": then each unit is a
             picture of the weights that lead into it. Of the first layer it shows which inputs the
@@ -44,7 +45,7 @@ def weights(
 
     Raises:
         ImportError: matplotlib is not installed.
-        TypeError: the model is no Module.
+        TypeError: the model is no Module, or `ax` no axes.
         ValueError: it has no weights, no such layer, or no pictures of this shape.
 
     >>> import microgrid as mg
