@@ -68,8 +68,9 @@ def programs(
         ValueError: none of the ops can be called.
 
     >>> import microgrid as mg
-    >>> from hypothesis import find, given
-    >>> @given(mg.testing.strategies.programs(smooth=True))
+    >>> from hypothesis import find, given, settings
+    >>> @settings(deadline=None)
+    ... @given(mg.testing.strategies.programs(smooth=True))
     ... def test_gradients_agree_with_differences(program):
     ...     inputs = [mg.tensor(x, requires_grad=True) for x in program.inputs]
     ...     mg.testing.gradcheck(program, inputs)
