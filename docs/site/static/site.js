@@ -56,7 +56,7 @@ document.addEventListener("DOMContentLoaded", () => {
     name.replaceChildren(...broken.slice(1));
   }
   for (const line of document.querySelectorAll(".go")) {
-    line.classList.toggle("long", line.textContent.length > 100);
+    line.classList.toggle("long", line.textContent.length > 80);
   }
 });
 
