@@ -27,7 +27,8 @@ class Pieces:
     Raises:
         TypeError: a field is missing.
 
-    >>> import microgrid as mg, numpy as np
+    >>> import numpy as np
+    >>> import microgrid as mg
     >>> from microgrid.pieces import evaluate
     >>> held = mg.Pieces(knots=(-1, 1), slopes=(0, 1, 0))  # between -1 and 1
     >>> evaluate(np.array([-3.0, 0.5, 2.0]), held)

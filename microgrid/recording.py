@@ -187,8 +187,10 @@ class no_grad(_Recording):  # noqa: N801  the ecosystem's name
     """Record no graph inside: results do not require a gradient.
 
     It holds for this thread and context only, nests, ends with the block whatever happens there,
-    and works as a decorator, `@no_grad()`; not of a generator or an asynchronous function, which
-    is a TypeError.
+    and works as a decorator, `@no_grad()`.
+
+    Raises:
+        TypeError: a generator or an asynchronous function is decorated.
 
     >>> import microgrid as mg
     >>> x = mg.tensor(3.0, requires_grad=True)
@@ -202,6 +204,9 @@ class no_grad(_Recording):  # noqa: N801  the ecosystem's name
 
 class enable_grad(_Recording):  # noqa: N801
     """Record graphs inside, also within `no_grad`; else it is as that.
+
+    Raises:
+        TypeError: a generator or an asynchronous function is decorated.
 
     >>> import microgrid as mg
     >>> x = mg.tensor(3.0, requires_grad=True)

@@ -35,7 +35,8 @@ class Selection:
     Raises:
         TypeError: a field is no function.
 
-    >>> import microgrid as mg, numpy as np
+    >>> import numpy as np
+    >>> import microgrid as mg
     >>> from microgrid.selection import Moving, order
     >>> maximum = mg.Selection(choose=order, piece=lambda side, a, b: np.where(side > 0, a, b))
     >>> side = maximum.choose(Moving(np.array([1.0, 7.0])), Moving(np.array([2.0, 2.0])))

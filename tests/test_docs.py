@@ -196,6 +196,10 @@ def test_the_generator_repairs_what_is_out_of_date(copied, monkeypatch):
 # --- docstrings ----------------------------------------------------------------------------------
 
 
+def is_error(kind):
+    return issubclass(kind, BaseException)
+
+
 def is_ours(value):
     return getattr(value, "__module__", "").startswith("microgrid")
 
@@ -228,12 +232,43 @@ def test_every_module_has_a_docstring():
     assert [module.__name__ for module in modules if not (module.__doc__ or "").strip()] == []
 
 
+SPACED = {f"{space.__name__}.{name}" for space in SPACES for name in dir(space)}
+CALLED = {name: NAMES[name] for name in sorted(SPACED & set(NAMES)) if callable(NAMES[name])}
+ERRORS = {name for name, value in CALLED.items() if inspect.isclass(value) and is_error(value)}
+# What nobody can call wrongly, or what only holds what it is given.
+RAISES_NOTHING = {
+    "microgrid.EachInput", "microgrid.History", "microgrid.callbacks.Callback",
+    "microgrid.callbacks.TerminateOnNaN", "microgrid.datasets.load_digits",
+    "microgrid.is_grad_enabled", "microgrid.nn.Identity",
+    "microgrid.testing.Report",
+}  # fmt: skip
+
+
 def test_every_public_class_and_function_has_an_example():
-    names = [f"{space.__name__}.{name}" for space in SPACES for name in dir(space)]
-    called = {name: NAMES[name] for name in set(names) & set(NAMES) if callable(NAMES[name])}
-    assert len(called) > 200
-    without = [name for name, value in called.items() if ">>>" not in inspect.getdoc(value)]
-    assert sorted(without) == []
+    assert len(CALLED) > 250
+    assert [name for name, value in CALLED.items() if ">>>" not in inspect.getdoc(value)] == []
+
+
+def test_every_public_class_and_function_says_what_it_raises():
+    silent = {name for name in CALLED if "Raises:" not in inspect.getdoc(CALLED[name])}
+    here_too = {name for name in silent if CALLED[name] is mg.Tensor}  # modules import it
+    assert silent - ERRORS - here_too == RAISES_NOTHING
+
+
+def takes_arrays(value):
+    """Return whether an argument is declared to be an array or a Tensor."""
+    try:
+        arguments = inspect.signature(value).parameters.values()
+    except ValueError:
+        return False
+    return any(re.search(r"Operand|Array", str(argument.annotation)) for argument in arguments)
+
+
+def test_whatever_takes_arrays_tells_their_shapes():
+    taking = {name: value for name, value in CALLED.items() if takes_arrays(value)}
+    assert len(taking) > 80
+    shape = re.compile(r"\b(any|float|int|bool|number)(s|32|64)?\[")
+    assert [name for name, value in taking.items() if not shape.search(inspect.getdoc(value))] == []
 
 
 def examples():
@@ -250,7 +285,8 @@ def test_examples_in_docstrings_run(name):
     value = NAMES.get(name)
     if isinstance(value, property):
         value = value.fget
-    globs = dict(vars(sys.modules[value.__module__])) if value else {}
+    # What is called by its public name is shown so that it runs when pasted, with its imports.
+    globs = dict(vars(sys.modules[value.__module__])) if value and name not in SPACED else {}
     test = doctest.DocTestParser().get_doctest(examples()[name], globs, name, None, 0)
     reports = []
     runner = doctest.DocTestRunner(verbose=False, optionflags=doctest.NORMALIZE_WHITESPACE)
