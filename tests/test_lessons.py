@@ -259,10 +259,10 @@ def typed_in(text):
 def test_what_the_button_copies_can_be_pasted_into_python(copied):
     blocks = [
         doctest.DocTestParser().get_examples(block)
-        for page in LESSONS
+        for page in [DOCS.parent / "README.md", *DOCS.rglob("*.md")]
         for block in re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S)
     ]
-    assert len(blocks) > 100
+    assert len(blocks) > 300
     sources = [[ex.source.splitlines() for ex in block] for block in blocks]
     sessions = [
         "".join(f"{'...' if i else '>>>'} {line}\n" for ex in block for i, line in enumerate(ex))
