@@ -43,7 +43,11 @@ def documentation(op: Op) -> str:
         return op.doc
     words = op.doc if "\n" in op.doc else textwrap.fill(op.doc, 88)
     value = f"Value: `{op.formula}`." if op.formula else ""
-    return "\n\n".join(filter(None, [words, value, _shapes(op), _errors(op), example(op)]))
+    try:
+        parts = [words, value, _shapes(op), _errors(op), example(op)]
+    except Exception:  # of the user's own `params` or `pieces`: the words must show still
+        parts = [words, value]
+    return "\n\n".join(filter(None, parts))
 
 
 def _names(op: Op) -> list[str]:
@@ -69,7 +73,7 @@ def _result(op: Op, number: type) -> str:
     try:
         values = [np.array(value) for value in operands(op, number)]
         made = op(*values, **_params(op)).dtype.kind
-    except Exception:  # an op of the user's may refuse these numbers; its words must show still
+    except Exception:  # the user's kernel may refuse these numbers
         return "any"
     return KINDS.get(made, "any")
 
@@ -105,7 +109,7 @@ def example(op: Op) -> str:
     lines = ["import microgrid as mg"] * (public or op.has_gradient) + _lines(op, call)
     try:
         return "\n".join(shown for line in lines for shown in _run(line, space))
-    except Exception:  # an op of the user's may refuse these numbers; its words must show still
+    except Exception:  # the user's kernel may refuse these numbers
         return ""
 
 
@@ -126,7 +130,8 @@ def _lines(op: Op, call: str) -> list[str]:
 
 def _params(op: Op) -> dict[str, Any]:
     """Return the parameters that the record lists first for the operands."""
-    return dict(op.params(*(np.shape(value) for value in operands(op)))[0])
+    found = op.params(*(np.shape(value) for value in operands(op)))
+    return dict(found[0]) if found else {}
 
 
 def operands(op: Op, number: type = float) -> list[Any]:

@@ -85,6 +85,21 @@ def test_an_op_that_refuses_the_numbers_shows_its_words_and_shapes():
     assert ">>>" not in doc
 
 
+def fails(*shapes):
+    raise RuntimeError("not today")
+
+
+@pytest.mark.parametrize("field", ["params", "pieces"])
+def test_an_op_whose_record_fails_shows_its_words(field):
+    op = declared()
+    object.__setattr__(op, field, fails)
+    assert op.__doc__ == "The logarithm to base 2.\n\nValue: `ln x / ln 2`."
+
+
+def test_an_op_without_legal_parameters_for_a_vector_is_called_with_none():
+    assert ">>> y = log2(x)\n" in declared(params=lambda shape: []).__doc__
+
+
 def test_an_op_of_any_number_of_operands_shows_its_words():
     rule = mg.EachInput(lambda wanted, g, y, *inputs: [g if place else None for place in wanted])
     total = declared(vjps=rule, domains=(mg.Domain(),), kernel=lambda *xs, out=None: sum(xs))
