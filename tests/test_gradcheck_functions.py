@@ -299,3 +299,11 @@ def test_floats_among_fractions_are_said():
         "the result: The value 0.4166666666666667 is a float among Fractions, not exact. Keep to "
         "Fractions, or give floats."
     )
+
+
+@named(("spread", "seed"), [(3e-4, 0), (3e-4, 27), (3e-4, 59), (1e-4, 11), (1e-4, 42), (1e-4, 57)])
+def test_a_narrow_bend_far_away_is_no_wrong_gradient(spread, seed):
+    # The steps of Taylor's test begin beyond it, where what is left falls as the step itself.
+    numbers = 1 + spread * np.random.default_rng(seed).standard_normal(3)
+    x = mg.tensor(numbers, np.float32, requires_grad=True)
+    assert gradcheck(mg.std, x, rng=seed)

@@ -16,6 +16,7 @@ PATIENCE = 10  # halvings without a clear remainder: after them there will be no
 NEAR = 2.0**-40  # a function may be curved on the scale of its inputs: these steps must be smaller
 CLEAR = 100  # times its rounding error, above which a remainder tells something
 PAIRS = 4  # of remainders, the smallest that are clear, from which the order is taken
+GROWTH = 1.5  # of their distance to 1 with each halving, where it will be 2 in the end
 SPREAD = 0.2  # of the powers between those pairs, and of their distance to 1
 
 
@@ -55,7 +56,11 @@ def _order(remainders: Array, clear: Array) -> float:
     steps = [i for i in range(len(clear) - 1) if clear[i] and clear[i + 1]]
     powers = [float(np.log2(remainders[i] / remainders[i + 1])) for i in steps[-PAIRS:]]
     even = len(powers) == PAIRS and max(powers) - min(powers) < SPREAD
-    return float(np.median(powers)) if even else np.inf
+    # Of a wrong gradient the power comes closer to 1 as the step falls. Far from a narrow bend, as
+    # of the standard deviation of nearly equal numbers, it is 1 too, but goes away from it.
+    off = np.abs(np.array(powers) - 1)
+    leaving = even and bool((off[1:] > GROWTH * off[:-1]).all())
+    return float(np.median(powers)) if even and not leaving else np.inf
 
 
 def is_linear(order: float) -> bool:
