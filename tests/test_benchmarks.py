@@ -17,7 +17,7 @@ BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 SCRIPTS = (
     "training_step.py", "op_cost.py", "import_time.py", "graph_scale.py", "compiled_curves.py",
     "compiled_prediction.py", "fit_epoch.py", "training_memory.py", "compile_cost.py",
-    "compile_passes.py", "small_data.py", "digits.py",
+    "compile_passes.py", "small_data.py", "digits.py", "every_op.py",
 )  # fmt: skip
 QUICK = ("--rounds", "1", "--seconds", "0.001", "--repeats", "0", "--threads", "1")
 
@@ -194,6 +194,13 @@ def test_import_time_without_building_a_wheel(tmp_path):
     out = run("import_time.py", "--rounds", "1", "--no-wheel", "--json", str(results))
     assert "| import microgrid beyond numpy | " in out
     assert len(json.loads(results.read_text())["imports"]["microgrid"]) == 1
+
+
+def test_every_op_checks_the_ops_that_are_named(tmp_path):
+    results = tmp_path / "every_op.json"
+    out = run("every_op.py", "relu", "add", "--examples", "3", "--json", str(results))
+    assert "3 calls of each of 2 ops; 0 failed." in out
+    assert [row["op"] for row in json.loads(results.read_text())["ops"]] == ["relu", "add"]
 
 
 def test_digits_counts_what_is_read_right_for_each_seed(tmp_path):
