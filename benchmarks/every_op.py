@@ -17,7 +17,7 @@ import report
 
 sys.path.insert(0, str(harness.ROOT))  # the clone that this script lies in
 
-import microgrid as mg  # noqa: E402
+import microgrid as mg
 
 
 def outcome_of(name: str, examples: int) -> dict[str, Any]:
