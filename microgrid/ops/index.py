@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -120,6 +119,19 @@ def getitem(x: Operand, index: Any) -> Tensor:
     return pick(as_operand("getitem", x), own_index(index))
 
 
+def _within_range(who: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a kernel that says who was asked if an index is out of range."""
+
+    def kernel(x: Array, indices: Array, out: Array | None = None, *, axis: int) -> Any:
+        try:
+            return function(x, indices, axis, out)
+        except IndexError as error:
+            remedy = "Indices count from 0, or from the end below 0."
+            raise IndexError(f"{who}: {error}. {remedy}") from error
+
+    return kernel
+
+
 def _take_rule(g: Any, y: Any, x: Any, indices: Any, *, axis: int) -> Any:
     return _put(g, indices, axis=axis, size=x.shape[axis])
 
@@ -136,7 +148,7 @@ _take = Op(
     name="take",
     doc="The slices of x along an axis at the given indices. Where an index repeats, the gradients "
     "add up.",
-    kernel=lambda x, indices, out=None, *, axis: np.take(x, indices, axis, out=out),
+    kernel=_within_range("take", lambda x, i, axis, out: np.take(x, i, axis, out=out)),
     vjps=(_take_rule, None),
     domains=(ANY, PLACES),
     signature="(...),(...)->(...)",
@@ -185,7 +197,9 @@ def _put_along_kernel(
 _take_along_axis = Op(
     name="take_along_axis",
     doc="For each place of `indices` the element of x there, its index along one axis replaced.",
-    kernel=lambda x, indices, out=None, *, axis: into(out, np.take_along_axis(x, indices, axis)),
+    kernel=_within_range(
+        "take_along_axis", lambda x, i, axis, out: into(out, np.take_along_axis(x, i, axis))
+    ),
     vjps=(
         lambda g, y, x, indices, axis: _put_along(g, indices, axis=axis, size=x.shape[axis]),
         None,
@@ -235,16 +249,6 @@ _one_hot = Op(
 )
 
 
-@contextmanager
-def _who_is_out_of_range(who: str) -> Iterator[None]:
-    try:
-        yield
-    except IndexError as error:
-        raise IndexError(
-            f"{who}: {error}. Indices count from 0, or from the end below 0."
-        ) from error
-
-
 def take(x: Operand, indices: Operand, axis: int | None = None) -> Tensor:
     """Return the slices of x along an axis at the given indices.
 
@@ -264,8 +268,7 @@ def take(x: Operand, indices: Operand, axis: int | None = None) -> Tensor:
     if axis is None:
         t, axis = reshape(t, (t.size,)), 0
     place, places = one_axis("take", axis, t), as_operand("take", indices)
-    with _who_is_out_of_range("take"):
-        return _take(t, places, axis=place)
+    return _take(t, places, axis=place)
 
 
 def take_along_axis(x: Operand, indices: Operand, axis: int) -> Tensor:
@@ -302,8 +305,7 @@ def take_along_axis(x: Operand, indices: Operand, axis: int) -> Tensor:
     places = broadcast_to(
         places, [n if i != place else places.shape[place] for i, n in enumerate(shape)]
     )
-    with _who_is_out_of_range("take_along_axis"):
-        return _take_along_axis(t, places, axis=place)
+    return _take_along_axis(t, places, axis=place)
 
 
 def one_hot(x: Operand, num_classes: int, dtype: DTypeLike = np.float32) -> Tensor:

@@ -29,6 +29,7 @@ ENTRIES, INPUTS, RESULTS = 4096, 128, 256  # up to which a Jacobian is compared 
 DIRECTIONS = 10
 INTEGERS = tuple(i for i in range(-8, 9) if i)  # of random directions: small, to stay exact
 DOUBLE = np.dtype(float)
+BOUND = 6  # root mean squares of the noise of two values, which no difference of them exceeds
 SAFETY = 16  # the observed error of 800 nets never passed 1.7 of the estimate
 BITS = 30  # that the first step is smaller than the point at most
 RANDOMLY = "along a random direction of all inputs"
@@ -198,7 +199,8 @@ class Comparison(ABC):
         def rise(h: float) -> tuple[Array, Array]:
             there = self.value_or_nan(start + h * v, choices)
             sizes = np.abs(there) + np.abs(here)
-            return there - here, self.noise + 4 * self.unit * sizes + rounding
+            # Noise is a root mean square, of either value: bounds have to hold for all of many.
+            return there - here, BOUND * self.noise + 4 * self.unit * sizes + rounding
 
         power = int(np.log2(max(reach, 2.0**-20)))
         steps = 2.0 ** np.arange(power - 40, max(power - 20, 0) + 1, 2)
