@@ -138,7 +138,7 @@ def _neville_row(first: Array, last: list[Array]) -> list[Array]:
 @np.errstate(invalid="ignore", over="ignore")
 def _improve(best: Estimate, row: list[Array], last: list[Array], noise: Array, h: Any) -> bool:
     """Take over what is better in the row; return whether something is."""
-    improved = False
+    improved, before, seen = False, best.value, best.error
     for k in range(1, len(row)):
         spread = np.maximum(np.abs(row[k] - row[k - 1]), np.abs(row[k] - last[k - 1]))
         error = (spread + noise).astype(float)
@@ -148,6 +148,10 @@ def _improve(best: Estimate, row: list[Array], last: list[Array], noise: Array, 
             best.value = np.where(better, row[k], best.value)
             best.error = np.where(better, error, best.error)
             best.step = float(h)
+    # Neighbours may agree by chance, so what the rows before said counts too.
+    told = (best.error < seen) & np.isfinite(seen)
+    apart = np.where(told, np.abs(best.value - before).astype(float), 0.0)
+    best.error = np.maximum(best.error, np.minimum(apart, seen))
     return improved
 
 
