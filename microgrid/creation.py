@@ -192,6 +192,8 @@ def _made(
     """
     kind = _kind(who, dtype, requires_grad)
     try:
+        if shape is None:  # NumPy before 2.4 takes it for ()
+            raise TypeError
         return make(shape, kind)
     except ValueError:
         raise ShapeError(
