@@ -359,7 +359,7 @@ def test_nothing_can_be_asked_before_the_first_call() -> None:
 def test_options_that_are_none_are_refused_in_words() -> None:
     for call, message in [
         (lambda: mg.compile(chained, backend="c"),
-         "compile: backend='c' was given; the one there is is 'numpy'."),
+         "compile: backend='c' was given; there are 'numpy' and 'numba'."),
         (lambda: mg.compile(chained, without=["none"]),
          "compile: without=['none'] was given; the passes are folded, shared, skipped, pruned, "
          "reuse, flat and inline."),

@@ -134,6 +134,7 @@ ALLOWED = {
     "plot": {"matplotlib", "PIL"},
     "doctor": {"matplotlib"},  # for types only
     "testing/strategies": {"hypothesis"},
+    "compiler/interpreter.py": {"numba", "llvmlite"},
 }
 
 

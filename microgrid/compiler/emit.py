@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
-import math
-import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,56 +10,18 @@ import numpy as np
 from numpy import ndarray
 
 from ..arrays import Array
-from ..core import Tensor, next_serial, wrap
+from ..core import Tensor
 from ..record import BUILTIN
 from ..recording import changes, is_recording
 from .arena import Pool
 from .guards import Guard
-from .lines import EXACT, Lines, is_ufunc
+from .lines import EXACT, SHORT, Lines, is_ufunc
 from .plan import FlatUpdate, Plan, Step
 from .program import Call, Copy, Forget, Update, Value, Write
+from .rewrite import rewrite
+from .source import Source
 
 OLD = np.lib.NumpyVersion(np.__version__) < "2.4.0"
-
-TAKEN = frozenset(dir(builtins))  # names that conditions use
-
-MISS: Any = object()
-"""What a replay returns if something that it relies on has changed."""
-
-
-class Source:
-    """Lines of Python and what their names stand for."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.names: dict[str, Any] = {
-            "Tensor": Tensor, "MISS": MISS, "copyto": np.copyto, "ndarray": ndarray,
-            "next_serial": next_serial, "wrap": wrap, "isfinite": math.isfinite,
-        }  # fmt: skip
-        self._known: dict[int, str] = {}
-        self._counts: dict[str, int] = {}
-
-    def name(self, thing: Any, prefix: str) -> str:
-        """Return the name of a thing, the same for the same one."""
-        known = self._known.get(id(thing))
-        if known is None:
-            known = self.new(prefix)
-            self._known[id(thing)] = known
-            self.names[known] = thing
-        return known
-
-    def new(self, prefix: str) -> str:
-        """Return a name that nothing has yet: the prefix itself if it can be."""
-        prefix = f"{prefix}_" if prefix in TAKEN else prefix
-        number = self._counts.get(prefix, -1) + 1
-        self._counts[prefix] = number
-        return f"{prefix}{number}" if number or prefix in self.names or len(prefix) == 1 else prefix
-
-    def run(self) -> dict[str, Any]:
-        """Return what the names stand for when the lines have been run."""
-        scope = dict(self.names)
-        exec(compile("\n".join(self.lines), "<compiled by microgrid>", "exec"), scope)
-        return scope
 
 
 class Emitter:
@@ -74,6 +33,7 @@ class Emitter:
         copies: whether gradients are left behind as copies, as somebody keeps them.
         holders: counts who holds the gradients that a replay left behind; `held` is how many do
             if nobody but the program does.
+        may_warn: whether NumPy may have something to warn of in a replay.
     """
 
     def __init__(
@@ -83,8 +43,10 @@ class Emitter:
         guard: Guard,
         inline: bool = True,
         copies: bool = False,
+        backend: str = "numpy",
     ) -> None:
-        self.copies = copies
+        self.copies, self.backend = copies, backend
+        self.short, self.may_warn = SHORT if backend == "numpy" else 0, True
         self.held: list[int] = []
         self.checks: list[str] = []
         self.plan, self.kinds, self.guard, self.inline = plan, kinds, guard, inline
@@ -122,6 +84,8 @@ class Emitter:
             write(f"    return {results[0]}")
         else:
             write(f"    return {self.source.name(build, 'build')}([{', '.join(results)}])")
+        if self.backend != "numpy":
+            self.may_warn = rewrite(self.source, self.arguments, self.plan)
         # Last, as lines may have added conditions of theirs.
         checks = [
             f"        if not ({some}):\n            return MISS" for some in self._conditions()
@@ -386,8 +350,3 @@ def _is_simple(kernel: Any, call: Call) -> bool:
 def _shapes(call: Call) -> str:
     shapes = ", ".join(str(x.shape) for x in call.inputs)
     return f"{call.op.name}: {shapes} -> {call.result.shape}"
-
-
-def readable(source: Source) -> str:
-    """Return the lines, with what they begin with."""
-    return re.sub(r" +\n", "\n", "\n".join(source.lines)) + "\n"

@@ -17,6 +17,8 @@ from .program import Value
 # LARGE by `copyto`; beyond, what that takes in memory costs more than it saves.
 SMALL, LARGE = 700, 100_000
 
+SHORT = 2048  # elements that a fast loop goes through in the time that NumPy's call of it takes
+
 
 # Others may give other last digits when NumPy takes another loop.
 EXACT = (np.add, np.subtract, np.multiply, np.divide, np.maximum, np.minimum)
@@ -26,6 +28,7 @@ class Writer(Protocol):
     """What lines need of who writes them."""
 
     scratch: Pool
+    short: int
     locals: dict[Value, str]
     source: Any
     guard: Any
@@ -43,11 +46,12 @@ class Lines:
     Attributes:
         written: the lines so far.
         is_read: whether anybody reads the result.
+        short: so many elements take less time than the call; 0 if calls cost nothing.
     """
 
     def __init__(self, emitter: Writer, is_read: bool = True) -> None:
         self._emitter = emitter
-        self.is_read = is_read
+        self.is_read, self.short = is_read, emitter.short
         self.written: list[str] = []
         self.stands_for_result: Any = None
         self._taken: list[Array] = []
@@ -76,6 +80,8 @@ class Lines:
     def _repeated(self, x: Array, out: Array) -> Array:
         """Return an operand in the shape of the result, if that pays."""
         if x.shape == out.shape or x.ndim == 0 or out.ndim != 2 or not 1 < out.size <= LARGE:
+            return x
+        if not self.short:
             return x
         if x.shape not in ((out.shape[1],), (1, out.shape[1]), (out.shape[0], 1)):
             return x

@@ -43,6 +43,7 @@ class Replay:
         outputs: Structure,
         without: Any,
         copies: bool,
+        backend: str,
     ) -> None:
         self.guard = guard
         self.is_flat, self.count = call.is_flat, len(call.leaves)
@@ -56,11 +57,12 @@ class Replay:
         self.plan: Plan = plan(program, flat="flat" not in without, reuse="reuse" not in without)
         self.confirmed = not program.fresh
         alone = isinstance(outputs.tree, (Tensor, ndarray))
-        emitter = Emitter(self.plan, call.kinds, guard, "inline" not in without, copies)
+        inline = "inline" not in without
+        emitter = Emitter(self.plan, call.kinds, guard, inline, copies, backend)
         run = emitter.emit(None if alone else _builder(outputs))
         self.source = emitter.source
         self.bare: Callable[..., Any] = run
-        self.run: Callable[..., Any] = quiet(run)
+        self.run: Callable[..., Any] = quiet(run) if emitter.may_warn else run
         self._fresh = program.fresh
         self._emitter = emitter
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -16,15 +17,16 @@ from ..nested import Structure
 from ..recording import no_grad, watchers, watching
 from .arguments import CallOf
 from .chance import Chance
-from .emit import MISS, readable
 from .guards import Guard
 from .passes import PASSES
 from .program import Program
 from .replays import Replay
 from .report import explained
+from .source import MISS, readable
 from .trace import Tracer, place_of_function, trace_error
 
 PROGRAMS = 64  # at most: more kinds of arguments than that are a mistake
+BACKENDS = "numpy", "numba"
 RECENT = 4  # programs that are tried before the arguments are looked up
 
 
@@ -160,7 +162,7 @@ class Compiled:
     def _trace(self, call: CallOf, known: list[Replay]) -> Any:
         result, program, guard, outputs = self._run_traced(call)
         self.traces += 1
-        replay = Replay(program, guard, call, outputs, self.without, self._copies)
+        replay = Replay(program, guard, call, outputs, self.without, self._copies, self.backend)
         known.append(replay)
         if replay.confirmed:
             self._remember(replay)
@@ -276,7 +278,9 @@ def compile(  # noqa: A001  the name in the ecosystem
     Args:
         step: a function of arrays, Tensors and hashable options that returns Tensors; or a Module,
             for its results without gradients.
-        backend: what the program is written in; "numpy" is the one there is.
+        backend: how the program is run: "numpy", as calls of NumPy; or "numba", as a table of
+            NumPy's own loops that compiled code goes through, for small nets twice as fast. That
+            needs the extra `numba`, and a second or two once in a process.
         without: passes to leave out, for debugging: "folded", "shared", "skipped", "pruned",
             "reuse", "flat", "inline".
 
@@ -287,6 +291,7 @@ def compile(  # noqa: A001  the name in the ecosystem
         TraceError: from a call, if the step does what a replay could not do again.
         TypeError: `step` cannot be called.
         ValueError: the backend or a pass is not known.
+        ModuleNotFoundError: the backend needs Numba, and it is not installed.
 
     >>> import numpy as np
     >>> import microgrid as mg
@@ -306,8 +311,7 @@ def compile(  # noqa: A001  the name in the ecosystem
     """
     if step is None:
         return functools.partial(compile, backend=backend, without=without)
-    if backend != "numpy":
-        raise ValueError(f"compile: backend={backend!r} was given; the one there is is 'numpy'.")
+    check_backend("compile: backend", backend)
     if isinstance(without, str):
         without = (without,)
     unknown = set(without) - {*PASSES, "reuse", "flat", "inline"}
@@ -321,6 +325,21 @@ def compile(  # noqa: A001  the name in the ecosystem
             f"compile: type {type(step).__name__} was given; it needs a function or a Module."
         )
     return Compiled(step, backend, without)
+
+
+def check_backend(what: str, backend: Any) -> None:
+    """Raise unless programs can be written for it: ValueError, or ModuleNotFoundError.
+
+    Args:
+        what: what the message begins with.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"{what}={backend!r} was given; there are 'numpy' and 'numba'.")
+    if backend == "numba" and importlib.util.find_spec("numba") is None:
+        raise ModuleNotFoundError(
+            f"{what}='numba' was given, and Numba is not installed. Install the extra: "
+            "pip install 'microgrid[numba]'."
+        )
 
 
 class _Prediction:

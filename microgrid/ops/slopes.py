@@ -46,16 +46,15 @@ def _pass_where_positive(g: Array, y: Array, out: Array | None = None) -> Any:
     return chain.kernel(g, np.sign(y), out=out)
 
 
-LARGE = 2048  # elements: from there on two fast passes take less time than a slow one
-
-
 def _write_gate(line: Any, out: Array, g: Any, y: Any) -> bool:
     if y.dtype != out.dtype or y.shape != out.shape or not out.flags.c_contiguous:
         return False
     sign = line.scratch(out.shape, out.dtype)
-    if out.size > LARGE:
-        # The sign of what is not negative, by what NumPy does several numbers at a time.
-        line(np.minimum, y, line.filled(y.shape, y.dtype, 1), out=sign)
+    if out.size > line.short:
+        # The sign of what is not negative, by passes that take several numbers at a time. The sum
+        # makes 0 of -0.
+        line.each(np.add, y, np.zeros((), y.dtype), sign)
+        line(np.minimum, sign, line.filled(y.shape, y.dtype, 1), out=sign)
         line(np.ceil, sign, sign)
     else:
         line(np.sign, y, sign)

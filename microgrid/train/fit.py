@@ -33,7 +33,7 @@ from .monitors import ModelCheckpoint
 from .names import Loss, named_loss, named_optimizer
 from .progress import make_progress
 from .resume import resume_run
-from .steps import predictor, values
+from .steps import backend_of, predictor, values
 from .weights import ClassWeight, as_weights, check_classes
 
 
@@ -58,7 +58,7 @@ def fit(
     steps_per_epoch: int | None = None,
     resume: str | os.PathLike[str] | None = None,
     rng: Rng = None,
-    compile: bool = True,  # noqa: A002
+    compile: bool | str = True,  # noqa: A002
 ) -> History:
     """Train the model, and return the course of its loss.
 
@@ -97,7 +97,7 @@ def fit(
             been interrupted. The file may be missing if one of `callbacks` is going to write it.
         rng: None, a seed, or a generator, for the shuffling.
         compile: whether to compile the step, for the same results several times as fast on small
-            nets. What cannot be traced runs uncompiled, with a warning.
+            nets; or for which backend. What cannot be traced runs uncompiled, with a warning.
 
     Returns:
         A History, whose `history` has a list per name: "loss", the metrics, and, if there is
@@ -142,7 +142,7 @@ def fit(
             last,
             shuffle,
             np.random.default_rng(rng),
-            compile,
+            backend_of("fit", compile),
         ),
         told,
         make_progress("fit", verbose, last, steps),
@@ -163,7 +163,7 @@ def evaluate(
     metrics: Metrics = (),
     sample_weight: Any = None,
     batch_size: int = 256,
-    compile: bool = True,  # noqa: A002
+    compile: bool | str = True,  # noqa: A002
 ) -> dict[str, float]:
     """Return the mean loss and metrics over the samples, in evaluation mode.
 
@@ -176,7 +176,7 @@ def evaluate(
         metrics: names, objects or functions, as for `fit`.
         sample_weight: float[n]; the loss is the mean of weight times loss, as in `fit`.
         batch_size: samples at a time; it only decides how much memory is needed.
-        compile: whether to compile the model if there are many batches.
+        compile: whether to compile the model if there are many batches, or for which backend.
 
     Returns:
         {"loss": ..., and a number per metric}.
@@ -200,7 +200,7 @@ def evaluate(
         named_loss("evaluate", loss),
         named_metrics("evaluate", metrics),
         as_count("evaluate", "batch_size", batch_size, 1),
-        compile,
+        backend_of("evaluate", compile),
     )
 
 
@@ -208,7 +208,7 @@ def predict(
     model: Module,
     x: Any,
     batch_size: int = 256,
-    compile: bool = True,  # noqa: A002
+    compile: bool | str = True,  # noqa: A002
 ) -> Array:
     """Return the model's results for the samples, in evaluation mode, as an array.
 
@@ -217,7 +217,7 @@ def predict(
         x: float[n, ...], cast to the dtype of the parameters. A np.memmap is read batch by batch.
             Or what yields batches of x, or batches as of `fit`; but a list is an array.
         batch_size: samples at a time; it only decides how much memory is needed.
-        compile: whether to compile the model if there are many batches.
+        compile: whether to compile the model if there are many batches, or for which backend.
 
     Returns:
         any[n, ...], a row for each sample.
@@ -237,7 +237,7 @@ def predict(
     size = as_count("predict", "batch_size", batch_size, 1)
     batches, count = _inputs(x, dtype, size)
     with mode(model, training=False), np.errstate(all="ignore"):
-        run = predictor("predict", model, count, compile)
+        run = predictor("predict", model, count, backend_of("predict", compile))
         results = [_rows(run(batch), len(batch)) for batch in batches]
     if not results:
         raise ValueError("predict: x yielded no batches; it needs at least one.")

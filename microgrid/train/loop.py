@@ -43,7 +43,7 @@ class Plan:
     epochs: int
     shuffle: bool
     rng: np.random.Generator
-    compiled: bool
+    backend: str | None
 
 
 class Training:
@@ -78,7 +78,7 @@ class Training:
             optimizer,
             _parameters(model, optimizer),
             bool(plan.metrics),
-            plan.compiled,
+            plan.backend,
         )
 
     def save(self, path: Any) -> None:
@@ -194,7 +194,7 @@ class Training:
     def _validated(self, source: Source, epoch: int) -> dict[str, float]:
         measured = measure(
             "fit", self.model, source, self.loss, self.plan.metrics, self.plan.batch_size,
-            self.step.compiled is not None,
+            self.step.backend,
         )  # fmt: skip
         if not math.isfinite(measured["loss"]):
             parameter = unsound_parameter(self.model.named_parameters())
@@ -247,12 +247,12 @@ def measure(
     loss: Loss,
     metrics: Mapping[str, Metric],
     size: int,
-    compiled: bool,
+    backend: str | None,
 ) -> dict[str, float]:
     """Return the mean loss and the metrics of all samples, in evaluation mode."""
     tally = Tally(metrics)
     with mode(model, training=False), no_grad(), np.errstate(all="ignore"):
-        run: Callable[[Array], Any] = predictor(who, model, source.steps(size), compiled)
+        run: Callable[[Array], Any] = predictor(who, model, source.steps(size), backend)
         for batch in source.batches(size):
             prediction = run(batch[0])
             tally.add(_loss_of(who, loss, prediction, batch), prediction, batch[1])

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array
-from ..compiler import Compiled
+from ..compiler import Compiled, check_backend
 from ..compiler.chance import Chance
 from ..compiler.guards import Guard
 from ..core import Tensor, assign, wrap
@@ -40,7 +40,7 @@ class TrainingStep:
         model, loss, optimizer: what is trained, and how.
         parameters: whose gradients are forgotten first.
         predicts: whether the prediction is wanted too, for metrics.
-        compiled: whether to compile; what cannot be traced runs as it is, with one warning.
+        backend: what to compile for, or None; what cannot be traced runs as it is, with a warning.
     """
 
     def __init__(
@@ -50,13 +50,13 @@ class TrainingStep:
         optimizer: Optimizer,
         parameters: Iterable[Tensor],
         predicts: bool,
-        compiled: bool,
+        backend: str | None,
     ) -> None:
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.parameters = list(parameters)
         self._predicts = predicts
         self._before: Callable[[], None] | None = None
-        self.compiled = Compiled(self._whole) if compiled else None
+        self.compiled = None if backend is None else Compiled(self._whole, backend)
         if self.compiled is not None:
             self.compiled.before_trace = self._remember
 
@@ -96,6 +96,11 @@ class TrainingStep:
         if self.compiled is not None:
             self.compiled.forget()
             self.compiled = None
+
+    @property
+    def backend(self) -> str | None:
+        """What it is compiled for, None if it runs as it is."""
+        return None if self.compiled is None else self.compiled.backend
 
     @property
     def programs(self) -> int:
@@ -164,25 +169,34 @@ class TrainingStep:
 WORTH_COMPILING = 8
 
 
+def backend_of(who: str, compile: bool | str) -> str | None:  # noqa: A002
+    """Return what to compile for: for compile=True "numpy", for False None, or else its name."""
+    if not isinstance(compile, str):
+        return "numpy" if compile else None
+    check_backend(f"{who}: compile", compile)
+    return compile
+
+
 def predictor(
-    who: str, model: Module, batches: int | None, compiled: bool
+    who: str, model: Module, batches: int | None, backend: str | None
 ) -> Callable[[Array], Any]:
     """Return the model as a function of a batch, in evaluation mode and without gradients."""
-    if not compiled:
+    if backend is None:
         return lambda x: _without_graph(model, x)
     known = vars(model).get("_predictor")
     if known is None and batches is not None and batches < WORTH_COMPILING:
         return lambda x: _without_graph(model, x)
-    if known is None:
-        known = vars(model)["_predictor"] = Compiled(model)
+    if known is None or known.backend != backend:
+        known = vars(model)["_predictor"] = Compiled(model, backend)
+    can_be_traced = True
 
     def run(x: Array) -> Any:
-        nonlocal compiled
-        if compiled:
+        nonlocal can_be_traced
+        if can_be_traced:
             try:
                 return known.quietly(x)
             except TraceError as error:
-                compiled = False
+                can_be_traced = False
                 warn_uncompiled(who, "model", error)
         return _without_graph(model, x)
 

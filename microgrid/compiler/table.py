@@ -1,0 +1,78 @@
+"""A table of calls that one compiled function runs: what backend="numba" makes of a program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+import numpy as np
+
+from .loops import Loop, address
+
+DONE, CALL, BIND, FINITE, BELOW, TAKE, PUT, SET = range(8)
+"""The kinds of rows.
+
+CALL: an inner loop of NumPy. BIND: an operand of a row further down lies where the data of an array
+does that the caller has just given, if that is aligned. FINITE, BELOW: checks of a number, and of
+indices. TAKE, PUT: elements by their flat indices. SET: a number, from one in float64. A row whose
+check fails ends the run.
+"""
+
+WORDS = 9
+"""In a row: kind, function, data, operands, counts, strides, times, jumps, number of operands."""
+
+
+Other: TypeAlias = tuple[int, tuple[int, ...], tuple[int, ...]]
+"""A row that is no call: its kind, operands and counts."""
+
+
+class Table:
+    """Rows of calls that are run in their order; all addresses in them are fixed.
+
+    Attributes:
+        memory: int64[...], once it is finished.
+    """
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[int | tuple[int, ...], ...]] = []
+        self.memory = np.zeros(0, np.int64)
+        self.extend(())  # so that no row of interest has the number 0
+
+    def extend(self, rows: Iterable[Loop | Other]) -> int:
+        """Add rows that are run one after the other; return the number of the first one."""
+        start = len(self._rows)
+        for row in rows:
+            if isinstance(row, Loop):
+                whole = (row.addresses, row.counts, row.strides, row.times, row.jumps)
+                self._rows.append((CALL, row.function, row.data, *whole, len(row.addresses)))
+            else:
+                kind, operands, counts = row
+                self._rows.append((kind, 0, 0, operands, counts, (), 0, (), len(operands)))
+        self._rows.append((DONE, *[0] * (WORDS - 1)))
+        return start
+
+    def finish(self) -> int:
+        """Lay the rows out, and after them the lists that they point to; return where they lie."""
+        lists = sum(len(item) for row in self._rows for item in row if isinstance(item, tuple))
+        self.memory = np.zeros(len(self._rows) * WORDS + lists, np.int64)
+        home, end = address(self.memory), len(self._rows) * WORDS
+        for i, row in enumerate(self._rows):
+            for j, item in enumerate(row):
+                if isinstance(item, tuple):
+                    self.memory[end : end + len(item)] = item
+                    self.memory[WORDS * i + j] = home + 8 * end
+                    end += len(item)
+                else:
+                    self.memory[WORDS * i + j] = item
+        return home
+
+
+def runner() -> Callable[[int, int], int]:
+    """Return run(home, row), compiled: it runs the rows of a table from that one on.
+
+    It returns 0 when they are done, else the number of the row whose check failed.
+    """
+    from .interpreter import run  # which needs Numba
+
+    found: Callable[[int, int], int] = run
+    return found

@@ -1,0 +1,494 @@
+"""mg.compile(backend="numba"): tables of NumPy's own loops, whose results are those of eager code.
+
+The other tests of compiled steps run for this backend too: pytest --backend=numba tests.
+"""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from compiled import Twins, check_same
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import microgrid as mg
+from microgrid import nn
+from microgrid.compiler import loops, rows
+from microgrid.compiler.loops import address, elementwise
+from microgrid.compiler.table import BELOW, BIND, FINITE, PUT, SET, TAKE, Table
+
+pytest.importorskip("numba")
+from microgrid.compiler.interpreter import run
+
+FLOATS = np.float32, np.float64
+SIZES = 1, 2, 3, 7, 16, 33, 1000
+ONE = "exp", "log", "tanh", "sin", "sqrt", "sign", "ceil", "negative", "absolute", "square", "isnan"
+TWO = "add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "greater"
+
+
+def done(table: Table, start: int) -> int:
+    """Run the rows of a table; return what the run returned."""
+    return run(table.finish(), start)
+
+
+def draw(shape: Any, dtype: Any, seed: int) -> np.ndarray:
+    """Return numbers, some of them 0, -0, infinite or nan."""
+    rng = np.random.default_rng(seed)
+    special = rng.choice([0, -0.0, np.inf, -np.inf, np.nan, 1], shape)
+    return np.where(rng.random(shape) < 0.3, special, rng.normal(size=shape)).astype(dtype)
+
+
+# --- NumPy's loops -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", ONE + TWO)
+def test_a_loop_gives_the_bits_of_the_ufunc(name: str, size: int, dtype: Any) -> None:
+    ufunc = getattr(np, name)
+    operands = [draw(size, dtype, seed) for seed in range(ufunc.nin)]
+    with np.errstate(all="ignore"):
+        expected = ufunc(*operands)
+    found = np.zeros_like(expected)
+    table = Table()
+    call = elementwise(ufunc, (*operands, found), False)
+    assert call is not None
+    done(table, table.extend([call]))
+    check_same(found, expected)
+
+
+LAYOUTS: list[Callable[[np.ndarray], np.ndarray]] = [
+    lambda x: x, lambda x: x.T.copy().T, lambda x: x[::2], lambda x: x[:, ::3], lambda x: x[:1],
+    lambda x: x[:, :1], lambda x: x[0], lambda x: x[0, 0], lambda x: x[::-1],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("first", range(len(LAYOUTS)))
+@pytest.mark.parametrize("second", range(len(LAYOUTS)))
+def test_a_loop_is_called_row_by_row_where_operands_are_stretched(first: int, second: int) -> None:
+    a, b = LAYOUTS[first](draw((6, 9), "f", 0)), LAYOUTS[second](draw((6, 9), "f", 1))
+    try:
+        shape = np.broadcast_shapes(a.shape, b.shape)
+    except ValueError:
+        return
+    for order in "CF":
+        out = np.zeros(shape, "f", order)
+        call = elementwise(np.multiply, (a, b, out), True)
+        if call is None:
+            assert not shape  # never in two dimensions
+            continue
+        table = Table()
+        start = table.extend([call, call])  # twice: a row leaves its operands as they were
+        done(table, start)
+        with np.errstate(all="ignore"):
+            check_same(out, np.multiply(a, b))
+
+
+def test_three_axes_that_do_not_merge_stay_python() -> None:
+    a, b, out = np.zeros((2, 3, 4)), np.zeros((2, 1, 4)), np.zeros((2, 3, 4))
+    assert elementwise(np.add, (a, b, out), True) is None
+    assert elementwise(np.add, (a, a, out), True) is not None
+
+
+def test_what_is_not_numpys_or_not_by_elements_has_no_loop() -> None:
+    assert not loops.is_numpys(np.matmul)
+    assert not loops.is_numpys(np.modf)
+    assert not loops.is_numpys(np.frompyfunc(abs, 1, 1))
+    assert not loops.is_numpys(np.sum)
+    assert loops.is_numpys(np.add)
+    assert loops.find(np.add, (np.dtype(object),) * 3) is None
+    assert loops.find(np.add, (np.dtype("f"), np.dtype("d"), np.dtype("d"))) is None
+
+
+@given(
+    st.sampled_from([1, 2, 3, 5, 16, 33]), st.sampled_from([1, 2, 7, 32]),
+    st.sampled_from([1, 2, 10, 17]), st.booleans(), st.booleans(), st.sampled_from(FLOATS),
+    st.integers(0, 9),
+)  # fmt: skip
+@settings(max_examples=200)
+def test_a_product_gives_the_bits_of_dot(
+    m: int, k: int, n: int, turn_a: bool, turn_b: bool, dtype: Any, seed: int
+) -> None:
+    a, b = draw((m, k), dtype, seed), draw((k, n), dtype, seed + 1)
+    a, b = (x.T.copy().T if turned else x for x, turned in ((a, turn_a), (b, turn_b)))
+    found = np.full((m, n), 7, dtype)
+    with np.errstate(all="ignore"):
+        expected = a.dot(b)
+    choice = rows._product_that_agrees(a, b, found)
+    if choice is None:  # NumPy multiplies a column by one number in a way of its own
+        assert k == n == 1
+        return
+    table = Table()
+    done(table, table.extend(loops.products(a, b, found)[choice]))
+    check_same(found, expected)
+
+
+def test_a_loop_that_gives_other_bits_is_found_out(monkeypatch: Any) -> None:
+    calls: list[Any] = []
+    found = loops.find(np.subtract, (np.dtype("f"),) * 3)
+    monkeypatch.setattr(rows, "_agreeing", {})
+    monkeypatch.setattr(loops, "find", lambda ufunc, dtypes: calls.append(ufunc) or found)
+    assert rows._agrees(np.subtract, *[np.dtype("f")] * 3)
+    assert not rows._agrees(np.add, *[np.dtype("f")] * 3)
+    assert np.add in calls
+
+
+def test_another_layout_of_ufuncs_is_noticed(monkeypatch: Any) -> None:
+    monkeypatch.setattr(loops, "HEADER", loops.HEADER + 4)
+    loops.find.cache_clear()
+    assert loops.find(np.add, (np.dtype("f"),) * 3) is None
+    monkeypatch.undo()
+    loops.find.cache_clear()
+    assert loops.find(np.add, (np.dtype("f"),) * 3) is not None
+
+
+# --- the other rows ------------------------------------------------------------------------------
+
+
+def other(kind: int, operands: list[Any], counts: list[int]) -> int:
+    """Run one row that is no call; return 1 if its check has failed."""
+    table = Table()
+    where = tuple(address(x) if isinstance(x, np.ndarray) else x for x in operands)
+    start = table.extend([(kind, where, tuple(counts))])
+    return int(done(table, start) == start)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("value", [0.0, -1.0, 1e30, np.inf, -np.inf, np.nan, 1e-40, 3.4e38])
+def test_finite(value: float, dtype: Any) -> None:
+    x = np.array(value, dtype)
+    assert other(FINITE, [x], [x.itemsize]) == (not np.isfinite(value))
+
+
+@pytest.mark.parametrize(("indices", "fails"), [([0, 9, 3], 0), ([0, 10], 1), ([-1], 1), ([], 0)])
+def test_below(indices: list[int], fails: int) -> None:
+    x = np.array(indices, np.intp)
+    assert other(BELOW, [x], [x.size, 10]) == fails
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i4", "i8"])
+@given(st.lists(st.integers(-3, 12)))
+def test_take_and_put(dtype: str, places: list[int]) -> None:
+    source, index = np.arange(10).astype(dtype), np.array(places, np.intp)
+    taken = np.zeros(index.shape, dtype)
+    assert other(TAKE, [source, index, taken], [index.size, 10, source.itemsize]) == 0
+    check_same(taken, source.take(index, None, None, "clip"))
+    values, target = np.arange(100, 100 + index.size).astype(dtype), source.copy()
+    outside = bool(index.size) and not 0 <= index.min() <= index.max() < 10
+    assert other(PUT, [target, index, values], [index.size, 10, source.itemsize]) == outside
+    expected = source.copy()
+    if not outside:
+        expected.put(index, values)
+    check_same(target, expected)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("value", [0.1, -0.0, 1e-50, 1e300, np.inf])
+def test_a_number_is_set_as_numpy_sets_it(value: float, dtype: Any) -> None:
+    target, expected = np.zeros((), dtype), np.zeros((), dtype)
+    assert other(SET, [target, np.array(value)], [target.itemsize]) == 0
+    with np.errstate(all="ignore"):
+        expected[()] = value
+    check_same(target, expected)
+
+
+def test_an_operand_is_bound_to_the_array_that_was_given() -> None:
+    out, given_ids = np.zeros(3), np.zeros(1, np.int64)
+    call = elementwise(np.negative, (np.zeros(3), out), True)
+    assert call is not None
+    table = Table()
+    start = table.extend([(BIND, (1, 0, address(given_ids), 8), (8,)), call])
+    home = table.finish()
+    for seed in range(3):
+        x = draw(4, "d", seed)
+        given_ids[0] = id(x)
+        assert run(home, start) == 0
+        check_same(out, -x[1:])
+    askew = np.zeros(33, np.uint8)[1:].view(np.float64)
+    given_ids[0] = id(askew)
+    assert run(home, start) == start
+
+
+# --- steps ---------------------------------------------------------------------------------------
+
+
+def network(
+    sizes: tuple[int, ...] = (5, 7, 4), optimizer: Any = None, dtype: Any = np.float32
+) -> Callable[[], Any]:
+    """Return what builds a training step, and what it changes."""
+
+    def build() -> Any:
+        model = nn.MLP(list(sizes), rng=0, dtype=dtype)
+        tuned = (optimizer or (lambda p: mg.optim.SGD(p, lr=0.1)))(model.parameters())
+        loss_of = mg.cross_entropy if sizes[-1] > 1 else mg.mse_loss
+
+        def step(x: Any, y: Any) -> Any:
+            tuned.zero_grad()
+            loss = loss_of(model(x), y)
+            loss.backward()
+            tuned.step()
+            return loss
+
+        step.optimizer = tuned  # type: ignore[attr-defined]
+        return step, lambda: [[p.data, p.grad] for p in model.parameters()]
+
+    return build
+
+
+def batch(seed: int, rows_: int = 6, dtype: Any = np.float32) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(rows_, 5)).astype(dtype), rng.integers(0, 4, rows_)
+
+
+def numba_twins(build: Any = None) -> Twins:
+    return Twins(build or network(), backend="numba")
+
+
+def python_calls(step: Any) -> list[str]:
+    """Return the lines of a program that call NumPy from Python in each replay."""
+    body = step.source.split("        return MISS\n")[-1].partition("\n\ndef")[0]
+    known = ("#", "given[", "p", "now", "return", "at = run", "run(", "while", "_number")
+    lines = [line[4:] for line in body.splitlines() if line[4:5] != " "]
+    return [line for line in lines if not line.startswith(known)]
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("sizes", [(5, 7, 4), (5, 4), (5, 7, 7, 7, 1), (5, 1)])
+@pytest.mark.parametrize("rows_", [1, 2, 6, 100])
+def test_training_has_the_bits_of_eager_training(dtype: Any, sizes: Any, rows_: int) -> None:
+    twins = numba_twins(network(sizes, dtype=dtype))
+    for seed in range(50):
+        x, y = batch(seed, rows_, dtype)
+        twins.call(x, y if sizes[-1] > 1 else x[:, :1])
+    assert twins.compiled.traces == 1
+
+
+@pytest.mark.parametrize("make", [
+    lambda p: mg.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
+    lambda p: mg.optim.Adam(p, lr=0.01), lambda p: mg.optim.RMSprop(p, lr=0.01),
+])  # fmt: skip
+def test_other_optimisers_run_between_the_tables(make: Any) -> None:
+    twins = numba_twins(network(optimizer=make))
+    twins.call_each(batch(seed) for seed in range(20))
+
+
+def test_a_plain_step_calls_numpy_nowhere_else() -> None:
+    twins = numba_twins()
+    twins.call_each(batch(seed) for seed in range(3))
+    assert python_calls(twins.compiled) == []
+    assert twins.compiled.source.count(" run(table, 1)") == 1
+
+
+def test_the_learning_rate_is_live() -> None:
+    twins = numba_twins()
+    compiled_step: Any = twins.compiled.function
+    for seed in range(6):
+        for step in (twins.eager, compiled_step):
+            step.optimizer.param_groups[0]["lr"] = 0.1 / (seed + 1)
+        twins.call(*batch(seed))
+    assert twins.compiled.traces == 1
+
+
+def test_numbers_that_overflow_take_the_longer_way() -> None:
+    twins = numba_twins()
+    for scale in (1, 1e18, 1, 1e30, 1e38, 1, 1):
+        x, y = batch(0)
+        with np.errstate(all="ignore"):
+            twins.call(x * np.float32(scale), y)
+    assert twins.compiled.traces == 1
+
+
+def test_a_label_that_is_no_class_raises_before_anything_is_updated() -> None:
+    twins = numba_twins()
+    twins.call(*batch(0))
+    twins.call(*batch(1))
+    x, y = batch(2)
+    y[3] = 4
+    for step in (twins.eager, twins.compiled):
+        with pytest.raises(ValueError, match="labels from 0 to 4 were given for 4 classes"):
+            step(x, y)
+    twins.check_seen()
+    twins.call(*batch(3))
+
+
+def test_numbers_that_lie_askew_are_copied() -> None:
+    twins = numba_twins()
+    for seed in range(4):
+        x, y = batch(seed)
+        bytes_x, bytes_y = np.zeros(x.nbytes + 1, np.uint8), np.zeros(y.nbytes + 3, np.uint8)
+        askew_x = bytes_x[1:].view(np.float32).reshape(x.shape)
+        askew_y = bytes_y[3:].view(np.int64)
+        askew_x[...], askew_y[...] = x, y
+        assert not askew_x.flags.aligned
+        twins.call(askew_x if seed % 2 else x, askew_y if seed > 1 else y)
+    assert twins.compiled.traces == 1
+
+
+@pytest.mark.parametrize("layout", range(len(LAYOUTS)))
+def test_arguments_in_any_layout(layout: int) -> None:
+
+    def build() -> Any:
+        return (lambda x: mg.relu(x / 2 + 1) - x), lambda: None
+
+    twins = numba_twins(build)
+    for seed in range(3):
+        twins.call(LAYOUTS[layout](np.nan_to_num(draw((6, 9), "f", seed))))
+    assert twins.compiled.traces == 1
+
+
+def test_an_argument_that_is_memory_of_a_parameter() -> None:
+    def build() -> Any:
+        w = mg.tensor(np.arange(6.0), requires_grad=True)
+
+        def step(x: Any) -> Any:
+            mg.assign(w, x)
+            return w * 1.5
+
+        step.w = w  # type: ignore[attr-defined]
+        return step, lambda: w.data
+
+    twins = numba_twins(build)
+    step: Any = twins.compiled.function
+    for _ in range(3):
+        for each in (twins.eager, step):
+            each.w._data[...] = np.arange(6.0)
+        twins.call(np.arange(6.0))
+    one, two = twins.eager.w._data, step.w._data  # type: ignore[attr-defined]
+    for shift in (slice(None), slice(None, None, -1)):
+        check_same(twins.compiled(two[shift]), twins.eager(one[shift]))
+        check_same(two, one)
+
+
+def test_a_gradient_that_somebody_keeps_is_left_alone() -> None:
+    build = network()
+    step, seen = build()
+    compiled = mg.compile(step, backend="numba")
+    compiled(*batch(0))
+    compiled(*batch(1))
+    kept = [g for _, g in seen()]
+    before = [g.copy() for g in kept]
+    compiled(*batch(2))
+    check_same(kept, before)
+
+
+def test_nothing_is_left_in_the_state_of_the_processor() -> None:
+    step = mg.compile(lambda x: mg.exp(x * 2) - x, backend="numba")
+    for value in (1.0, 1.0, 1e30, np.inf, np.nan):
+        step(np.full(5, value, np.float32))
+        with np.errstate(all="raise"):
+            assert (np.ones(5, "f") + np.ones(5, "f") == 2).all()
+            assert (np.ones(5, "f").dot(np.ones(5, "f"))) == 5
+
+
+def test_random_numbers_and_ops_without_a_loop_stay_python() -> None:
+    def build() -> Any:
+        layers = nn.Sequential(
+            nn.Dense(5, 6, rng=0), nn.BatchNorm1d(6), nn.GELU(), nn.Dropout(0.5, rng=1),
+            nn.LayerNorm(6), nn.Dense(6, 4, rng=2),
+        )  # fmt: skip
+        optimizer = mg.optim.Adam(layers.parameters(), lr=0.01)
+
+        def step(x: Any, y: Any) -> Any:
+            loss = mg.cross_entropy(layers(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        return step, lambda: [layers.state_dict(), [p.grad for p in layers.parameters()]]
+
+    twins = numba_twins(build)
+    twins.call_each(batch(seed) for seed in range(20))
+    assert python_calls(twins.compiled)
+
+
+def test_an_op_of_the_users() -> None:
+    double = mg.Op(
+        name="double_for_numba", doc="2x.", kernel=lambda x, out=None: np.multiply(x, 2, out=out),
+        vjps=(lambda g, y, x: g * 2,), domains=(mg.Domain(-3, 3),), reference=lambda x: 2 * x,
+        formula="2 * x",
+    )  # fmt: skip
+    try:
+        twins = numba_twins(lambda: ((lambda x: double(mg.relu(x)) + x), lambda: None))
+        for seed in range(3):
+            twins.call(draw((3, 4), "f", seed))
+        assert any("double_for_numba" in line for line in python_calls(twins.compiled))
+    finally:
+        del mg.OPS["double_for_numba"]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.int64, np.bool_, object])
+def test_other_dtypes(dtype: Any) -> None:
+    twins = numba_twins(lambda: ((lambda x: mg.maximum(x + x, x * x)), lambda: None))
+    for seed in range(3):
+        x = np.random.default_rng(seed).integers(0, 2, (3, 4)).astype(dtype)
+        twins.call(x)
+
+
+def test_two_threads_use_one_step() -> None:
+    step = mg.compile(lambda x: mg.relu(x * 3 - 1).sum(axis=-1), backend="numba")
+    inputs = [draw((20, 30), "d", seed) for seed in range(4)]
+    expected = [step.function(mg.tensor(x)).numpy() for x in inputs]
+    wrong: list[int] = []
+
+    def work(i: int) -> None:
+        for _ in range(300):
+            if not np.array_equal(step(inputs[i]).numpy(), expected[i], equal_nan=True):
+                wrong.append(i)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_a_copy_compiles_for_the_same_backend() -> None:
+    step = mg.compile(np_relu, backend="numba")
+    step(np.ones(3))
+    again = pickle.loads(pickle.dumps(step))
+    assert again.backend == "numba"
+    check_same(again(-np.ones(3)), step(-np.ones(3)))
+
+
+def np_relu(x: Any) -> Any:
+    """Return relu(x)."""
+    return mg.relu(x)
+
+
+# --- fit, and what is refused --------------------------------------------------------------------
+
+
+def test_fit_evaluate_and_predict_take_the_backend() -> None:
+    x, y = batch(0, 203)
+    results = []
+    for backend in (False, "numba"):
+        model = nn.MLP([5, 8, 4], rng=0)
+        optimizer = mg.optim.SGD(model.parameters(), lr=0.1)
+        options: dict[str, Any] = {"loss": "cross_entropy", "compile": backend}
+        run_ = mg.fit(model, x, y, optimizer=optimizer, epochs=3, verbose=0, rng=0, **options)
+        found = mg.evaluate(model, x, y, batch_size=10, **options)
+        results.append((run_.history, found, mg.predict(model, x, 10, compile=backend)))
+        assert run_.programs == (2 if backend else 0)
+    check_same(results[1], results[0])
+    assert vars(model)["_predictor"].backend == "numba"
+    mg.predict(model, x, 10)
+    assert vars(model)["_predictor"].backend == "numpy"
+
+
+def test_without_numba_the_extra_is_named(monkeypatch: Any) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    words = "Numba is not installed. Install the extra: pip install 'microgrid\\[numba\\]'."
+    with pytest.raises(ModuleNotFoundError, match=words):
+        mg.compile(np_relu, backend="numba")
+    model = nn.MLP([5, 4], rng=0)
+    with pytest.raises(ModuleNotFoundError, match="fit: compile='numba' was given, and Numba"):
+        mg.fit(model, *batch(0), loss="mse", optimizer="sgd", compile="numba")
+    with pytest.raises(ValueError, match="predict: compile='c' was given; there are 'numpy' and"):
+        mg.predict(model, batch(0)[0], compile="c")
