@@ -120,8 +120,8 @@ def test_a_product_gives_the_bits_of_dot(
     with np.errstate(all="ignore"):
         expected = a.dot(b)
     choice = rows._product_that_agrees(a, b, found)
-    if choice is None:  # NumPy multiplies a column by one number in a way of its own
-        assert k == n == 1
+    if choice is None:  # NumPy has a way of its own for a vector times one number
+        assert k == 1 in (m, n)
         return
     table = Table()
     done(table, table.extend(loops.products(a, b, found)[choice]))

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from .plan import Plan
-from .rows import Reader, Row, StaysPython
+from .rows import Reader, Row, StaysPython, runner
 from .source import Source
-from .table import Table, runner
+from .table import Table
 
 quiet = functools.partial(np.errstate, all="ignore")
 

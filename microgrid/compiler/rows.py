@@ -8,7 +8,7 @@ loops that NumPy would call, so the results have the same bits.
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from .arena import aligned
 from .lines import EXACT
 from .loops import Loop, address, elementwise, is_numpys, lies_where_expected, products
 from .program import Value
-from .table import BELOW, BIND, FINITE, PUT, SET, TAKE, Other, Table, runner
+from .table import BELOW, BIND, FINITE, PUT, SET, TAKE, Other, Table
 
 ANY_STRIDE = (
     *EXACT, np.positive, np.negative, np.absolute, np.sign, np.ceil, np.floor, np.sqrt, np.square,
@@ -240,6 +240,17 @@ class Reader:
         if indices.dtype != np.uintp or not indices.flags.c_contiguous:
             raise StaysPython
         return [Row((BELOW, (address(indices),), (indices.size, limit)), raises=True)]
+
+
+def runner() -> Callable[[int, int], int]:
+    """Return run(home, row), compiled: it runs the rows of a table from that one on.
+
+    It returns 0 when they are done, else the number of the row whose check failed.
+    """
+    from .interpreter import run  # which needs Numba
+
+    found: Callable[[int, int], int] = run
+    return found
 
 
 # --- the same bits -------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TypeAlias
 
 import numpy as np
@@ -65,14 +65,3 @@ class Table:
                 else:
                     self.memory[WORDS * i + j] = item
         return home
-
-
-def runner() -> Callable[[int, int], int]:
-    """Return run(home, row), compiled: it runs the rows of a table from that one on.
-
-    It returns 0 when they are done, else the number of the row whose check failed.
-    """
-    from .interpreter import run  # which needs Numba
-
-    found: Callable[[int, int], int] = run
-    return found
