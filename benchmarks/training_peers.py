@@ -52,12 +52,16 @@ def microgrid_eager(case: Any) -> Built:
     return built(lambda: step(x, y))
 
 
-def microgrid_compiled(case: Any, without: Iterable[str] = ()) -> Built:
+def microgrid_compiled(case: Any, without: Iterable[str] = (), backend: str = "numpy") -> Built:
     import microgrid as mg
 
     task = Task(case)
-    step = mg.compile(microgrid_step(task), without=without)
+    step = mg.compile(microgrid_step(task), without=without, backend=backend)
     return built(lambda: step(task.x, task.y))
+
+
+def microgrid_numba(case: Any) -> Built:
+    return microgrid_compiled(case, backend="numba")
 
 
 def torch_model(task: Task) -> Any:
@@ -288,6 +292,7 @@ def pytensor_numba(case: Any) -> Built:
 
 PEERS: dict[str, tuple[str, Callable[[Any], Built | None]]] = {
     "microgrid": ("microgrid", microgrid_compiled),
+    "microgrid numba": ("numba", microgrid_numba),
     "microgrid eager": ("microgrid", microgrid_eager),
     "torch": ("torch", torch_eager),
     "torch.compile": ("torch", torch_compile),

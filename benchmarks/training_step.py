@@ -4,7 +4,8 @@
 
 Every peer has a process of its own and the peers take turns. The table gives the median time of a
 step, and in brackets the peer's time over that of microgrid's compiled step: above 1, microgrid is
-faster. A second table compares the two that run eagerly, a third one the time of compiling.
+faster. Other tables compare with the backend of Numba's, the two that run eagerly, and the time of
+compiling.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ NETS = (
     "1024-1024-1024-1024-10:256",
 )  # fmt: skip
 
+NUMBA = ["microgrid numba", "microgrid", "torch", "jax", "pytensor"]
 EAGER = ["microgrid eager", "torch"]
-COMPILING = ("microgrid", "torch.compile", "jax", "pytensor")
+COMPILING = ("microgrid", "microgrid numba", "torch.compile", "jax", "pytensor")
 
 
 def read_net(text: str) -> str:
@@ -71,12 +73,17 @@ def tables(
     times: dict[tuple[str, str], float],
     ready: dict[tuple[str, str], float],
 ) -> str:
-    """Return the tables: all, the two that compile nothing, and how long the others compiled."""
+    """Return the tables: all, beside both backends; those uncompiled; how long others compiled."""
     head = "net, batch"
     parts = [
         report.comparison(head, nets, peers, times),
         "\nMicroseconds a step, and in brackets how many times that of microgrid's compiled step.",
     ]
+    if any((net, NUMBA[0]) in times for net in nets):
+        parts += [
+            '\nBeside backend="numba", in brackets how many times its step:\n',
+            report.comparison(head, nets, [p for p in NUMBA if p in peers], times, NUMBA[0]),
+        ]
     if all((net, peer) in times for net in nets for peer in EAGER):
         parts += [
             "\nWithout compiling, in brackets how many times microgrid's eager step:\n",
