@@ -277,11 +277,15 @@ def test_other_optimisers_run_between_the_tables(make: Any) -> None:
     twins.call_each(batch(seed) for seed in range(20))
 
 
-def test_a_plain_step_calls_numpy_nowhere_else() -> None:
+@pytest.mark.parametrize("rows_", [1, 6])
+def test_a_plain_step_calls_numpy_nowhere_else(rows_: int) -> None:
     twins = numba_twins()
-    twins.call_each(batch(seed) for seed in range(3))
+    twins.call_each(batch(seed, rows_) for seed in range(3))
     assert python_calls(twins.compiled) == []
     assert twins.compiled.source.count(" run(table, 1)") == 1
+    report = twins.compiled.explain().splitlines()[-1]
+    assert report.startswith("in the table: ")
+    assert report.endswith(", in 1 run; 0 stay Python")
 
 
 def test_the_learning_rate_is_live() -> None:

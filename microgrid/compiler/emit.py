@@ -18,7 +18,7 @@ from .guards import Guard
 from .lines import EXACT, SHORT, Lines, is_ufunc
 from .plan import FlatUpdate, Plan, Step
 from .program import Call, Copy, Forget, Update, Value, Write
-from .rewrite import rewrite
+from .rewrite import Rewritten, rewrite
 from .source import Source
 
 OLD = np.lib.NumpyVersion(np.__version__) < "2.4.0"
@@ -33,7 +33,7 @@ class Emitter:
         copies: whether gradients are left behind as copies, as somebody keeps them.
         holders: counts who holds the gradients that a replay left behind; `held` is how many do
             if nobody but the program does.
-        may_warn: whether NumPy may have something to warn of in a replay.
+        rewritten: what has become of the lines for the other backend.
     """
 
     def __init__(
@@ -46,7 +46,8 @@ class Emitter:
         backend: str = "numpy",
     ) -> None:
         self.copies, self.backend = copies, backend
-        self.short, self.may_warn = SHORT if backend == "numpy" else 0, True
+        self.short = SHORT if backend == "numpy" else 0
+        self.rewritten: Rewritten | None = None
         self.held: list[int] = []
         self.checks: list[str] = []
         self.plan, self.kinds, self.guard, self.inline = plan, kinds, guard, inline
@@ -85,7 +86,7 @@ class Emitter:
         else:
             write(f"    return {self.source.name(build, 'build')}([{', '.join(results)}])")
         if self.backend != "numpy":
-            self.may_warn = rewrite(self.source, self.arguments, self.plan)
+            self.rewritten = rewrite(self.source, self.arguments, self.plan)
         # Last, as lines may have added conditions of theirs.
         checks = [
             f"        if not ({some}):\n            return MISS" for some in self._conditions()

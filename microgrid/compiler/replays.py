@@ -62,7 +62,9 @@ class Replay:
         run = emitter.emit(None if alone else _builder(outputs))
         self.source = emitter.source
         self.bare: Callable[..., Any] = run
-        self.run: Callable[..., Any] = quiet(run) if emitter.may_warn else run
+        self.rewritten = emitter.rewritten
+        may_warn = self.rewritten is None or self.rewritten.left
+        self.run: Callable[..., Any] = quiet(run) if may_warn else run
         self._fresh = program.fresh
         self._emitter = emitter
 

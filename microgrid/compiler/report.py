@@ -16,6 +16,12 @@ def explained(replay: Any) -> str:
     counts = Counter(call.op.name for call in calls)
     notes = ", ".join(f"{count} {word}" for word, count in program.notes.items())
     most = ", ".join(f"{count} {name}" for name, count in counts.most_common())
+    table, lines = replay.rewritten, []
+    if table is not None:
+        lines.append(
+            f"in the table: {table.in_table} statements as {table.rows} rows, in {table.runs} "
+            f"run{'s' * (table.runs != 1)}; {table.left} stay Python"
+        )
     return "\n".join(
         [
             f"{len(plan.steps)} lines, of which {len(calls)} are calls of ops: {most}",
@@ -25,5 +31,6 @@ def explained(replay: Any) -> str:
             f"used again: {plan.pool.reused} times memory that was free, "
             f"{plan.in_place} times that of an operand",
             f"checked before each replay: {replay.conditions} conditions",
+            *lines,
         ]
     )

@@ -6,6 +6,7 @@ import ast
 import functools
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,8 +18,24 @@ from .table import Table
 quiet = functools.partial(np.errstate, all="ignore")
 
 
-def rewrite(source: Source, arguments: Sequence[str], plan: Plan) -> bool:
-    """Let the lines do what they do by a table where it can; return whether NumPy may warn in them.
+@dataclass
+class Rewritten:
+    """What has become of the lines.
+
+    Attributes:
+        rows, runs: how many there are of the table.
+        in_table: how many statements the table does.
+        left: how many that compute stay Python, where NumPy may warn.
+    """
+
+    rows: int = 0
+    runs: int = 0
+    in_table: int = 0
+    left: int = 0
+
+
+def rewrite(source: Source, arguments: Sequence[str], plan: Plan) -> Rewritten:
+    """Let the lines do what they do by a table, where it can.
 
     Args:
         source: the lines of the body of a function, so far.
@@ -30,7 +47,7 @@ def rewrite(source: Source, arguments: Sequence[str], plan: Plan) -> bool:
     rewriter = _Rewriter(Reader(source.names, values, outside))
     lines = rewriter.run([line[4:] for line in source.lines])
     source.lines = [f"    {line}" for line in lines]
-    return not rewriter.is_quiet
+    return rewriter.done
 
 
 class _Rewriter:
@@ -41,7 +58,7 @@ class _Rewriter:
         self.table = Table()
         self.lines: list[str] = []
         self.start_of_runs: int | None = None  # among the lines
-        self.is_quiet = True
+        self.done = Rewritten()
         self.views: dict[str, str] = {}  # lines that find views of arguments, if they are needed
         self._begin()
 
@@ -93,6 +110,7 @@ class _Rewriter:
         return True
 
     def _add(self, rows: list[Row], text: str) -> None:
+        self.done.in_table += 1
         self.rows += rows
         self.texts += text.split("\n")
 
@@ -101,7 +119,7 @@ class _Rewriter:
             rows = self.reader.rows(node)
         except StaysPython:
             self._finish_run()
-            self.is_quiet = self.is_quiet and _is_quiet(node)
+            self.done.left += not _is_quiet(node)
             self._python(text)
             return
         if self.last and any(row.raises for row in rows):
@@ -132,6 +150,8 @@ class _Rewriter:
     def _write_run(self, start: int) -> None:
         if self.start_of_runs is None:
             self.start_of_runs = len(self.lines)
+        self.done.runs += 1
+        self.done.rows += len(self.rows)
         self.lines += [f"# {text}" for text in self.texts]
         checks: dict[tuple[str, str], list[int]] = {}
         for number, row in enumerate(self.rows, start):

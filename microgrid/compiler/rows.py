@@ -271,7 +271,8 @@ def _agrees(ufunc: np.ufunc, *dtypes: Any) -> bool:
 
 def _product_that_agrees(a: Array, b: Array, out: Array) -> int | None:
     """Return the first way to multiply that gives the bits of a.dot(b, out), None if none does."""
-    key = address(a) == address(b), *((x.shape, x.strides, x.dtype) for x in (a, b, out))
+    fixed = _fixed(a), _fixed(b)
+    key = address(a) == address(b), fixed, *((x.shape, x.strides, x.dtype) for x in (a, b, out))
     if key not in _choices:
         memories = [aligned(x.nbytes) for x in (a, b, out)]
         memories[1] = memories[0] if key[0] else memories[1]
@@ -280,9 +281,14 @@ def _product_that_agrees(a: Array, b: Array, out: Array) -> int | None:
         except ValueError:  # gaps between the elements
             return None
         ways = enumerate(products(left, right, result))
-        good = (i for i, calls in ways if _same_bits(calls, np.dot, (left, right), result))
+        good = (i for i, calls in ways if _same_bits(calls, np.dot, (left, right), result, fixed))
         _choices[key] = next(good, None)
     return _choices[key]
+
+
+def _fixed(x: Array) -> float | None:
+    """Return the one number of a constant, as of the ones that sum up a batch of one sample."""
+    return float(x.item()) if x.size == 1 and not x.flags.writeable else None
 
 
 def _lying(memory: Array, like: Array | Value) -> Array:
@@ -294,7 +300,13 @@ MIXTURES = ((), (0,), (0, -0.0, 1, -1), (0, -0.0, np.inf, -np.inf, np.nan, 1))
 """What random numbers are mixed with, to try loops on."""
 
 
-def _same_bits(calls: list[Loop], function: Any, given: Sequence[Array], out: Array) -> bool:
+def _same_bits(
+    calls: list[Loop],
+    function: Any,
+    given: Sequence[Array],
+    out: Array,
+    fixed: Sequence[float | None] = (None, None, None),
+) -> bool:
     """Return whether the calls do what the function does, nan being nan whatever its bits."""
     rng = np.random.default_rng(0)
     table = Table()
@@ -302,10 +314,11 @@ def _same_bits(calls: list[Loop], function: Any, given: Sequence[Array], out: Ar
     with np.errstate(all="ignore"):
         for mixture in MIXTURES if out.size < 10_000 else MIXTURES[2:]:
             for share in (0.5, 0.5, 1.0) if mixture else (0.0,):
-                for x in given:
+                for x, number in zip(given, fixed, strict=False):
                     numbers = rng.standard_normal(x.shape)
                     others = rng.choice(mixture or (1.0,), x.shape)
-                    x[...] = np.where(rng.random(x.shape) < share, others, numbers)
+                    drawn = np.where(rng.random(x.shape) < share, others, numbers)
+                    x[...] = drawn if number is None else number
                 runner()(home, start)
                 found = out.copy()
                 function(*given, out=out)
