@@ -18,7 +18,6 @@ from .guards import Guard
 from .lines import EXACT, SHORT, Lines, is_ufunc
 from .plan import FlatUpdate, Plan, Step
 from .program import Call, Copy, Forget, Update, Value, Write
-from .rewrite import Rewritten, rewrite
 from .source import Source
 
 OLD = np.lib.NumpyVersion(np.__version__) < "2.4.0"
@@ -47,7 +46,7 @@ class Emitter:
     ) -> None:
         self.copies, self.backend = copies, backend
         self.short = SHORT if backend == "numpy" else 0
-        self.rewritten: Rewritten | None = None
+        self.rewritten: Any = None
         self.held: list[int] = []
         self.checks: list[str] = []
         self.plan, self.kinds, self.guard, self.inline = plan, kinds, guard, inline
@@ -86,6 +85,8 @@ class Emitter:
         else:
             write(f"    return {self.source.name(build, 'build')}([{', '.join(results)}])")
         if self.backend != "numpy":
+            from .rewrite import rewrite  # here, as few need it
+
             self.rewritten = rewrite(self.source, self.arguments, self.plan)
         # Last, as lines may have added conditions of theirs.
         checks = [
