@@ -33,12 +33,16 @@ def microgrid_eager(case: Any) -> Built:
     return built(predict)
 
 
-def microgrid_compiled(case: Any) -> Built:
+def microgrid_compiled(case: Any, backend: str = "numpy") -> Built:
     import microgrid as mg
 
     task = Task(case)
-    model = mg.compile(microgrid_model(task).eval())
+    model = mg.compile(microgrid_model(task).eval(), backend=backend)
     return built(lambda: model(task.x).data)
+
+
+def microgrid_numba(case: Any) -> Built:
+    return microgrid_compiled(case, "numba")
 
 
 def torch_eager(case: Any) -> Built:
@@ -91,6 +95,7 @@ def built(predict: Callable[[], Any]) -> Built:
 
 PEERS: dict[str, tuple[str, Callable[[Any], Built]]] = {
     "microgrid": ("microgrid", microgrid_compiled),
+    "microgrid numba": ("numba", microgrid_numba),
     "microgrid eager": ("microgrid", microgrid_eager),
     "torch": ("torch", torch_eager),
     "jax": ("jax", jax_jit),
