@@ -27,6 +27,62 @@ def test_an_op_that_ignores_out_is_replayed_rightly() -> None:
         del mg.OPS["own_double"]
 
 
+def test_a_wrapped_kernel_is_replayed_with_what_wraps_it() -> None:
+    def twice(kernel: Any) -> Any:
+        return functools.wraps(kernel)(lambda *args, **kwargs: 2 * kernel(*args, **kwargs))
+
+    own = mg.Op(
+        name="own_wrapped", doc="2(x + 1)", kernel=twice(lambda x, out=None: np.add(x, 1)),
+        vjps=(lambda g, y, x: 2 * g,), domains=(mg.Domain(),),
+    )  # fmt: skip
+    try:
+        step = mg.compile(lambda x: own(x) + 0)
+        for _ in range(3):
+            assert step(np.array([1.0, 2.0])).tolist() == [4, 6]
+    finally:
+        del mg.OPS["own_wrapped"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["t0", "t1", "now", "x0", "v0", "p0", "g0", "number", "number0", "replay", "run", "table",
+     "given", "at", "quiet", "kept", "lambda", "f-g", "2x", "not", "_number2", "MISS"],
+)  # fmt: skip
+def test_an_op_may_have_any_name(name: str) -> None:
+    own = mg.Op(
+        name=name, doc="3x", kernel=lambda x, out=None: x * 3,
+        vjps=(lambda g, y, x: 3 * g,), domains=(mg.Domain(),),
+    )  # fmt: skip
+    try:
+        model = mg.nn.MLP([2, 3, 1], rng=0)
+        optimizer = mg.optim.SGD(model.parameters(), lr=0.1)
+
+        @mg.compile
+        def step(x: Any) -> Any:
+            optimizer.zero_grad()
+            loss = own(model(x)).sum() + x.sum()
+            loss.backward()
+            optimizer.step()
+            return loss, own(x)
+
+        results = [step(np.ones((4, 2), np.float32))[1].tolist() for _ in range(4)]
+        assert results == [[[3, 3]] * 4] * 4
+        assert step.traces == 1
+    finally:
+        del mg.OPS[name]
+
+
+@pytest.mark.parametrize("size", [2, 60])
+def test_the_slope_of_relu_is_0_at_minus_0_as_in_eager_code(size: int) -> None:
+    y = np.full((size, size), -0.0)
+    step = mg.compile(lambda g, y: mg.OPS["gate"](g, y))
+    for sign in (1, -1):
+        g = np.full((size, size), sign / 2)
+        expected = mg.OPS["gate"](g, y)
+        for _ in range(2):
+            assert (np.signbit(step(g, y).numpy()) == np.signbit(expected)).all()
+
+
 def test_a_refusal_that_the_step_swallows_is_a_refusal() -> None:
     def step(t: Any) -> Any:
         try:

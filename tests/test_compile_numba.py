@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 
 import microgrid as mg
 from microgrid import nn
-from microgrid.compiler import loops, rows
-from microgrid.compiler.loops import address, elementwise
-from microgrid.compiler.table import BELOW, BIND, FINITE, PUT, SET, TAKE, Table
+from microgrid.compiler import loops, trials
+from microgrid.compiler.arena import address
+from microgrid.compiler.loops import elementwise
+from microgrid.compiler.table import BELOW, BIND, FINITE, PUT, SAME, SET, TAKE, Table
 
 pytest.importorskip("numba")
 from microgrid.compiler.interpreter import run
@@ -39,7 +40,8 @@ def done(table: Table, start: int) -> int:
 def draw(shape: Any, dtype: Any, seed: int) -> np.ndarray:
     """Return numbers, some of them 0, -0, infinite or nan."""
     rng = np.random.default_rng(seed)
-    special = rng.choice([0, -0.0, np.inf, -np.inf, np.nan, 1], shape)
+    tiny, huge = (float(x) ** 0.6 for x in (np.finfo(dtype).tiny, np.finfo(dtype).max))
+    special = rng.choice([0, -0.0, np.inf, -np.inf, np.nan, 1, tiny, -tiny, huge], shape)
     return np.where(rng.random(shape) < 0.3, special, rng.normal(size=shape)).astype(dtype)
 
 
@@ -119,22 +121,22 @@ def test_a_product_gives_the_bits_of_dot(
     found = np.full((m, n), 7, dtype)
     with np.errstate(all="ignore"):
         expected = a.dot(b)
-    choice = rows._product_that_agrees(a, b, found)
+    choice = trials.product_that_agrees(a, b, found)
     if choice is None:  # NumPy has a way of its own for a vector times one number
         assert k == 1 in (m, n)
         return
     table = Table()
-    done(table, table.extend(loops.products(a, b, found)[choice]))
+    done(table, table.extend([loops.products(a, b, found)[choice]]))
     check_same(found, expected)
 
 
 def test_a_loop_that_gives_other_bits_is_found_out(monkeypatch: Any) -> None:
     calls: list[Any] = []
     found = loops.find(np.subtract, (np.dtype("f"),) * 3)
-    monkeypatch.setattr(rows, "_agreeing", {})
+    monkeypatch.setattr(trials, "_agreeing", {})
     monkeypatch.setattr(loops, "find", lambda ufunc, dtypes: calls.append(ufunc) or found)
-    assert rows._agrees(np.subtract, *[np.dtype("f")] * 3)
-    assert not rows._agrees(np.add, *[np.dtype("f")] * 3)
+    assert trials.agrees(np.subtract, *[np.dtype("f")] * 3)
+    assert not trials.agrees(np.add, *[np.dtype("f")] * 3)
     assert np.add in calls
 
 
@@ -209,8 +211,8 @@ def test_an_operand_is_bound_to_the_array_that_was_given() -> None:
         given_ids[0] = id(x)
         assert run(home, start) == 0
         check_same(out, -x[1:])
-    askew = np.zeros(33, np.uint8)[1:].view(np.float64)
-    given_ids[0] = id(askew)
+    misaligned = np.zeros(33, np.uint8)[1:].view(np.float64)
+    given_ids[0] = id(misaligned)
     assert run(home, start) == start
 
 
@@ -320,16 +322,16 @@ def test_a_label_that_is_no_class_raises_before_anything_is_updated() -> None:
     twins.call(*batch(3))
 
 
-def test_numbers_that_lie_askew_are_copied() -> None:
+def test_numbers_that_lie_misaligned_are_copied() -> None:
     twins = numba_twins()
     for seed in range(4):
         x, y = batch(seed)
         bytes_x, bytes_y = np.zeros(x.nbytes + 1, np.uint8), np.zeros(y.nbytes + 3, np.uint8)
-        askew_x = bytes_x[1:].view(np.float32).reshape(x.shape)
-        askew_y = bytes_y[3:].view(np.int64)
-        askew_x[...], askew_y[...] = x, y
-        assert not askew_x.flags.aligned
-        twins.call(askew_x if seed % 2 else x, askew_y if seed > 1 else y)
+        misaligned_x = bytes_x[1:].view(np.float32).reshape(x.shape)
+        misaligned_y = bytes_y[3:].view(np.int64)
+        misaligned_x[...], misaligned_y[...] = x, y
+        assert not misaligned_x.flags.aligned
+        twins.call(misaligned_x if seed % 2 else x, misaligned_y if seed > 1 else y)
     assert twins.compiled.traces == 1
 
 
@@ -466,6 +468,111 @@ def np_relu(x: Any) -> Any:
     return mg.relu(x)
 
 
+# --- what moves, and what only NumPy can do ------------------------------------------------------
+
+
+def both(function: Callable[[Any], Any], x: Any) -> tuple[Any, Any]:
+    """Return the function compiled, after two calls, and its eager result as a function."""
+    compiled = mg.compile(function, backend="numba")
+    compiled(x)
+    compiled(x)
+    return compiled, lambda: function(mg.tensor(x))
+
+
+def test_an_array_from_outside_that_moves_is_found() -> None:
+    outside, x = np.ones(3), np.arange(3.0)
+    compiled, eager = both(lambda x: x * outside + 1, x)
+    outside.resize(10_000_000, refcheck=False)
+    outside.resize(3, refcheck=False)
+    outside[:] = 5, 6, 7
+    check_same(compiled(x), eager())
+
+
+def test_an_array_from_outside_of_another_dtype_is_found() -> None:
+    outside, x = np.ones(3), np.arange(3.0)
+    compiled, eager = both(lambda x: x * outside + 1, x)
+    outside.dtype = np.int64  # type: ignore[misc]
+    outside[:] = 1, 2, 3
+    check_same(compiled(x), eager())
+
+
+def test_a_parameter_that_is_resized_is_found() -> None:
+    w, x = mg.tensor(np.ones((2, 3)), requires_grad=True), np.ones(3)
+    compiled, _ = both(lambda x: (x * w).sum(), x)
+    w._data.resize((3, 2), refcheck=False)
+    with pytest.raises(ValueError, match="shape"):
+        compiled(x)
+
+
+def test_words_in_memory_are_compared_in_their_order() -> None:
+    memory = np.arange(5)
+    wheres = [int(address(memory)) + 8 * i for i in range(5)]
+    assert other(SAME, wheres, [0, 1, 2, 3, 4]) == 0
+    for i in range(5):
+        wrong = [0, 1, 2, 3, 4]
+        wrong[i] = 9
+        assert other(SAME, wheres, wrong) == 1
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-25, 1e-20, 1.0, 1e20, 1e30])
+@pytest.mark.parametrize("shape", [(2, 1, 4), (5, 1, 1), (1, 1, 5), (1, 1, 1), (64, 1, 32)])
+def test_products_that_underflow_keep_the_sign_that_numpy_gives(shape: Any, scale: float) -> None:
+    m, k, n = shape
+    for dtype, power in (("f", 1), ("d", 7)):
+        rng = np.random.default_rng(0)
+        a, b = (rng.choice([-1, -0.0, 0, 1, 1.7], size) for size in ((m, k), (k, n)))
+        a, b = ((x * scale**power).astype(dtype) for x in (a, b))
+        with np.errstate(all="ignore"):
+            step = mg.compile(lambda a, b: a @ b, backend="numba")
+            check_same([step(a, b), step(a, b)], [a.dot(b)] * 2)
+
+
+def test_training_on_numbers_so_small_that_products_vanish() -> None:
+    twins = numba_twins(network((5, 7, 1), dtype=np.float64))
+    for seed in range(20):
+        x, _ = batch(seed, 1, np.float64)
+        twins.call(x * 1e-150, x[:, :1] * 1e-155)
+
+
+def test_numbers_that_are_misaligned_and_stretched() -> None:
+    bytes_ = np.zeros(4 * 4 + 1, np.uint8)
+    column = bytes_[1:].view(np.float32)
+    column[:] = 1, 2, 3, 4
+    step = mg.compile(lambda x: x * 2, backend="numba")
+    for source in (column.copy(), column.copy(), column):
+        x = np.broadcast_to(source[:, None], (4, 5))
+        check_same(step(x).numpy(), x * np.float32(2))
+
+
+def test_an_argument_that_is_stretched_takes_no_memory() -> None:
+    x = np.broadcast_to(np.float32(1), (10**6, 10**7))
+    step = mg.compile(lambda x: x[0, :3] * 2, backend="numba")
+    check_same([step(x).numpy(), step(x).numpy()], [np.full(3, 2, np.float32)] * 2)
+
+
+def test_a_read_only_view_is_no_constant() -> None:
+    base = np.ones((1, 1))
+    weight = base.view()
+    weight.flags.writeable = False
+    x = np.array([[np.inf], [-0.0], [np.nan], [-1], [1]])
+    compiled, eager = both(lambda x: x @ weight, x)
+    base[...] = 0
+    with np.errstate(all="ignore"):
+        check_same(compiled(x), eager())
+
+
+def test_powers_of_whole_numbers_stay_numpys() -> None:
+    step = mg.compile(lambda a, b: a**b, backend="numba")
+    for _ in range(3):
+        assert step(mg.tensor([2, 3]), mg.tensor([1, 2])).tolist() == [2, 9]
+    assert loops.find(np.power, (np.dtype(int),) * 3) is None
+
+
+def test_large_products_are_left_to_numpy() -> None:
+    a, b = np.zeros((2, 100_000), "f"), np.zeros((100_000, 2), "f")
+    assert trials.product_that_agrees(a, b, np.zeros((2, 2), "f")) is None
+
+
 # --- fit, and what is refused --------------------------------------------------------------------
 
 
@@ -487,12 +594,32 @@ def test_fit_evaluate_and_predict_take_the_backend() -> None:
 
 
 def test_without_numba_the_extra_is_named(monkeypatch: Any) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    words = "Numba is not installed. Install the extra: pip install 'microgrid\\[numba\\]'."
-    with pytest.raises(ModuleNotFoundError, match=words):
+    def missing() -> None:
+        raise ModuleNotFoundError("No module named 'numba'")
+
+    monkeypatch.setattr(trials, "runner", missing)
+    with pytest.raises(ModuleNotFoundError) as caught:
         mg.compile(np_relu, backend="numba")
+    assert str(caught.value) == (
+        "compile: backend='numba' was given, and Numba is not installed. Install the extra: "
+        "pip install 'microgrid[numba]'; or compile for 'numpy'."
+    )
     model = nn.MLP([5, 4], rng=0)
     with pytest.raises(ModuleNotFoundError, match="fit: compile='numba' was given, and Numba"):
         mg.fit(model, *batch(0), loss="mse", optimizer="sgd", compile="numba")
     with pytest.raises(ValueError, match="predict: compile='c' was given; there are 'numpy' and"):
         mg.predict(model, batch(0)[0], compile="c")
+
+
+def test_numba_that_cannot_be_used_is_refused_before_anything_changes(monkeypatch: Any) -> None:
+    def broken() -> None:
+        raise ImportError("Numba needs NumPy 2.2 or less. Got NumPy 2.5.")
+
+    monkeypatch.setattr(trials, "runner", broken)
+    with pytest.raises(ImportError) as caught:
+        mg.compile(np_relu, backend="numba")
+    assert str(caught.value) == (
+        "compile: backend='numba' was given, and Numba cannot be used: Numba needs NumPy 2.2 or "
+        "less. Got NumPy 2.5. Install the extra: pip install 'microgrid[numba]'; or compile for "
+        "'numpy'."
+    )

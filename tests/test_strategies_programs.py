@@ -142,7 +142,9 @@ def test_the_simplest_network_has_a_unit_in_each_of_two_layers():
 
 
 def test_networks_shrink_to_few_units_and_one_row():
-    model, x = simplest(networks(values="integer"), lambda drawn: drawn.model(drawn.x).data.max() > 1)
+    model, x = simplest(
+        networks(values="integer"), lambda drawn: drawn.model(drawn.x).data.max() > 1
+    )
     assert sum(layer.weight.size for layer in model) <= 6
     assert len(x) == 1
     assert np.isin([v for p in model.parameters() for v in p.data.flat], (0, 1, -1, 2, -2)).all()

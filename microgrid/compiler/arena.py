@@ -18,7 +18,7 @@ ALIGNMENT = 64  # bytes: a line of the cache, and the widest vector register
 def aligned(nbytes: int) -> Array:
     """Return uint8[nbytes] of zeros that starts at a line of the cache."""
     raw = np.zeros(nbytes + ALIGNMENT, np.uint8)
-    start = -_address(raw) % ALIGNMENT
+    start = -address(raw) % ALIGNMENT
     return raw[start : start + nbytes]
 
 
@@ -92,12 +92,12 @@ def already_side_by_side(arrays: Sequence[Array]) -> Array | None:
     if not isinstance(owner, np.ndarray) or owner.dtype != np.uint8:
         return None
     starts = _starts([a.shape for a in arrays], dtype)
-    first = _address(arrays[0])
+    first = address(arrays[0])
     for array, start in zip(arrays, starts, strict=False):
         same = array.base is owner and array.dtype == dtype and array.flags.c_contiguous
-        if not same or (array.size and _address(array) != first + start):
+        if not same or (array.size and address(array) != first + start):
             return None
-    begin = first - _address(owner)
+    begin = first - address(owner)
     return owner[begin : begin + starts[-1]].view(dtype) if begin >= 0 else None
 
 
@@ -132,7 +132,8 @@ def _is_row_major(shape: tuple[int, ...], strides: Sequence[int], itemsize: int)
     return True
 
 
-def _address(array: Array) -> int:
+def address(array: Array) -> int:
+    """Return where the first element lies."""
     return int(array.__array_interface__["data"][0])
 
 

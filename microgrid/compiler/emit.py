@@ -55,6 +55,7 @@ class Emitter:
         self._constants: dict[Any, Array] = {}
         self.source = Source()
         self.arguments = [f"x{i}" for i in range(len(kinds))]
+        self.source.taken.update(self.arguments)
         self.locals: dict[Value, str] = dict(
             zip(plan.program.arguments, self.arguments, strict=True)
         )
@@ -204,7 +205,9 @@ class Emitter:
         return self._update(line, step)
 
     def _call(self, call: Call) -> list[str]:
-        kernel = getattr(call.op.kernel, "__wrapped__", call.op.kernel)  # replays are quiet
+        kernel = call.op.kernel
+        if call.op.name in BUILTIN:  # which may be wrapped to be quiet, as replays are anyway
+            kernel = getattr(kernel, "__wrapped__", kernel)
         out = self.plan.arrays.get(call.result)
         backwards = any(stride < 0 for x in call.inputs for stride in x.strides)
         written = None if backwards else self._inlined(call, out)

@@ -15,7 +15,7 @@ from numba import carray, njit, types
 from numba.extending import intrinsic
 
 from .loops import HEADER
-from .table import BELOW, BIND, CALL, DONE, FINITE, PUT, SET, WORDS
+from .table import BELOW, BIND, CALL, DONE, FINITE, OUTER, PUT, SAME, SET, WORDS
 
 BYTE, WORD = ir.IntType(8).as_pointer(), types.int64
 
@@ -41,6 +41,16 @@ def call(typing: Any, function: Any, operands: Any, counts: Any, strides: Any, d
         return context.get_dummy_value()
 
     return types.void(WORD, WORD, WORD, WORD, WORD), generate
+
+
+@intrinsic
+def added_to_zero(typing: Any, a: Any, b: Any) -> Any:
+    """Return a * b + 0, rounded once: 0 * -1 gives 0, and an underflow keeps its sign."""
+
+    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        return builder.fma(given[0], given[1], ir.Constant(given[0].type, 0.0))
+
+    return a(a, b), generate
 
 
 @njit
@@ -75,6 +85,15 @@ def bind(home: int, number: int, operands: Any, itemsize: int) -> bool:
     row = words(home + 8 * WORDS * (number + ahead), WORDS)
     words(row[3], row[8])[operand] = data
     return data % itemsize == 0
+
+
+@njit
+def are_same(wheres: Any, expected: Any) -> bool:
+    """Return whether at each address stands what is expected; the first ones tell of the next."""
+    for i in range(len(wheres)):  # noqa: SIM110  all() is slower here
+        if words(wheres[i], 1)[0] != expected[i]:
+            return False
+    return True
 
 
 @njit
@@ -139,9 +158,36 @@ def set_number(operands: Any, itemsize: int) -> bool:
 
 
 @njit
+def outer(column: Any, row: Any, target: Any, is_fused: bool) -> None:
+    """Do what column.dot(row, target) does: each product is added to 0, rounded once or twice."""
+    for i in range(len(column)):
+        for j in range(len(row)):
+            if is_fused:
+                target[i, j] = added_to_zero(column[i], row[j])
+            else:
+                target[i, j] = column[i] * row[j] + column.dtype.type(0)
+
+
+@njit
+def multiply_outer(operands: Any, counts: Any) -> bool:
+    """Multiply a column and a row of float32 or float64."""
+    m, n, itemsize, is_fused = counts[0], counts[1], counts[2], counts[3] == 1
+    a, b, c = pointer(operands[0]), pointer(operands[1]), pointer(operands[2])
+    if itemsize == 4:
+        column, row = carray(a, m, np.float32), carray(b, n, np.float32)
+        outer(column, row, carray(c, (m, n), np.float32), is_fused)
+    else:
+        column_64, row_64 = carray(a, m, np.float64), carray(b, n, np.float64)
+        outer(column_64, row_64, carray(c, (m, n), np.float64), is_fused)
+    return True
+
+
+@njit
 def do_other(home: int, number: int, row: Any) -> bool:
     """Run a row that is no call; return whether its check has held."""
-    operands, counts = words(row[3], 4), words(row[4], 3)
+    if row[0] == SAME:
+        return are_same(words(row[3], row[8]), words(row[4], row[8]))
+    operands, counts = words(row[3], 4), words(row[4], 4)
     if row[0] == BIND:
         return bind(home, number, operands, counts[0])
     if row[0] == FINITE:
@@ -150,12 +196,14 @@ def do_other(home: int, number: int, row: Any) -> bool:
         return are_below(words(operands[0], counts[0]), counts[1])
     if row[0] == SET:
         return set_number(operands, counts[0])
+    if row[0] == OUTER:
+        return multiply_outer(operands, counts)
     return move(row[0], operands, counts)
 
 
 @njit(WORD(WORD, WORD))
 def run(home: int, number: int) -> int:
-    """Run the rows of a table from that one on, as `table.runner` says."""
+    """Run the rows of a table from that one on; return 0, or the row whose check has failed."""
     while True:
         row = words(home + 8 * WORDS * number, WORDS)
         if row[0] == DONE:

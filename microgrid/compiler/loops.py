@@ -10,50 +10,43 @@ from __future__ import annotations
 import ctypes
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ..arrays import Array
+from .arena import address
+from .table import OUTER, Loop, Other
+
+FLOATS = np.float32, np.float64
 
 HEADER = object.__basicsize__
 """The bytes that each Python object begins with; in an array, the address of its data follows."""
 
 
-@dataclass(frozen=True)
-class Loop:
-    """One call of an inner loop, or several side by side.
+def header_of(array: Array) -> list[tuple[int, int]]:
+    """Return where an array keeps its data, its shape, strides and dtype, and what stands there.
 
-    Attributes:
-        function, data: what NumPy calls, and what it is given last.
-        addresses: of the first element of each operand.
-        counts: how many elements, and for a matrix product the sizes of the axes.
-        strides: the bytes from an element to the next, of each operand.
-        times: how often it is called.
-        jumps: the bytes that the operands are moved by between two calls.
+    The addresses come before what lies at them.
     """
-
-    function: int
-    data: int
-    addresses: tuple[int, ...]
-    counts: tuple[int, ...]
-    strides: tuple[int, ...]
-    times: int = 1
-    jumps: tuple[int, ...] = ()
-
-
-def address(array: Array) -> int:
-    """Return where the first element lies."""
-    return int(array.__array_interface__["data"][0])
+    start = id(array) + HEADER
+    fields = [start, start + 16, start + 24, start + 40]  # data, shape, strides, dtype
+    _, shape, strides, _ = map(_word, fields)
+    fields += [first + 8 * i for first in (shape, strides) for i in range(array.ndim)]
+    return [(where, _word(where)) for where in fields]
 
 
 @functools.cache
 def lies_where_expected() -> bool:
-    """Return whether an array keeps the address of its data where it is looked for."""
-    probe = np.zeros(1)
-    found = ctypes.c_void_p.from_address(id(probe) + HEADER).value
-    return found == address(probe) and np.dtype(np.intp).itemsize == 8
+    """Return whether an array keeps what `header_of` tells, where it is looked for."""
+    if np.dtype(np.intp).itemsize != 8:
+        return False
+    probe = np.zeros((2, 3))
+    start, (shape, strides) = id(probe) + HEADER, (probe.shape, probe.strides)
+    if (_word(start), _word(start + 40)) != (address(probe), id(probe.dtype)):
+        return False
+    return tuple(value for _, value in header_of(probe)[4:]) == shape + strides
 
 
 def is_numpys(function: Any) -> bool:
@@ -70,25 +63,23 @@ def is_numpys(function: Any) -> bool:
 @functools.cache
 def find(ufunc: np.ufunc, dtypes: tuple[Any, ...]) -> tuple[int, int] | None:
     """Return the address of the loop for these dtypes and of its data, None if there is none."""
-
-    def read(kind: Any, offset: int) -> int:
-        return int(kind.from_address(id(ufunc) + HEADER + offset).value)
-
     if not lies_where_expected() or any(dtype.hasobject for dtype in dtypes):
         return None
-    whole, pointer = ctypes.c_int, ctypes.c_void_p
-    counted = tuple(read(whole, offset) for offset in (0, 4, 8, 32))
+    if ufunc is np.power and dtypes[0].kind in "iu":  # the loop may raise an error
+        return None
+    struct = id(ufunc) + HEADER
+    counted = tuple(ctypes.c_int.from_address(struct + offset).value for offset in (0, 4, 8, 32))
     if counted != (ufunc.nin, ufunc.nout, ufunc.nargs, ufunc.ntypes):
         return None  # another NumPy keeps its table in another way
+    functions, data = _word(struct + 16), _word(struct + 24)
     for i, signature in enumerate(ufunc.types):
         if tuple(map(np.dtype, signature.replace("->", ""))) == dtypes:
-            functions, data = (read(pointer, offset) + i * 8 for offset in (16, 24))
-            return _pointer(functions), _pointer(data)
+            return _word(functions + 8 * i), _word(data + 8 * i) if data else 0
     return None
 
 
-def _pointer(where: int) -> int:
-    return ctypes.c_void_p.from_address(where).value or 0
+def _word(where: int) -> int:
+    return int(ctypes.c_int64.from_address(where).value)
 
 
 def elementwise(ufunc: np.ufunc, operands: Sequence[Array], any_stride: bool) -> Loop | None:
@@ -136,8 +127,8 @@ def _merged(operands: Sequence[Array]) -> tuple[tuple[int, ...], list[tuple[int,
     return tuple(sizes), list(map(tuple, steps))
 
 
-def products(a: Array, b: Array, out: Array) -> list[list[Loop]]:
-    """Return calls that may be those for a.dot(b, out), of vectors and matrices, the fastest first.
+def products(a: Array, b: Array, out: Array) -> list[Loop | Other]:
+    """Return rows that may do what a.dot(b, out) does, of vectors and matrices, the fastest first.
 
     NumPy hands matrices on in several ways, by their shapes, which differ in what 0 * -1 is.
     """
@@ -146,19 +137,13 @@ def products(a: Array, b: Array, out: Array) -> list[list[Loop]]:
     found = find(np.matmul, (a.dtype, b.dtype, out.dtype))
     if found is None:
         return []
-    counts = (1, *a.shape, b.shape[1])
+    where = tuple(map(address, (a, b, out)))
     strides = (0, 0, 0, *a.strides, *b.strides, *out.strides)
-    whole = Loop(*found, tuple(map(address, (a, b, out))), counts, strides)
-    if a.shape[1] != 1:
-        return [[whole]]
+    whole = Loop(*found, where, (1, *a.shape, b.shape[1]), strides)
+    if a.shape[1] != 1 or a.dtype not in FLOATS:
+        return [whole]
+    sizes = len(a), b.shape[1], a.itemsize
+    simple = all(x.flags.c_contiguous or x.flags.f_contiguous for x in (a, b))
+    outer: list[Loop | Other] = [(OUTER, where, (*sizes, fused)) for fused in (0, 1) if simple]
     times = elementwise(np.multiply, (a, b, out), True)
-    plus = elementwise(np.add, (out, zero(out.dtype), out), True)  # a sum is never -0
-    if times is None or plus is None:
-        return [[whole]]
-    return [[times], [times, plus], [whole]]
-
-
-@functools.cache
-def zero(dtype: Any) -> Array:
-    """Return 0 as an array of no dimensions, always the same."""
-    return np.zeros((), dtype)
+    return [*outer, *([times] if times else []), whole]

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from .plan import Plan
-from .rows import Reader, Row, StaysPython, runner
+from .rows import Reader, Row, StaysPython
 from .source import Source
 from .table import Table
+from .trials import runner
 
 quiet = functools.partial(np.errstate, all="ignore")
 
@@ -44,7 +45,7 @@ def rewrite(source: Source, arguments: Sequence[str], plan: Plan) -> Rewritten:
     """
     values = dict(zip(arguments, plan.program.arguments, strict=True))
     outside = [x for value, x in plan.arrays.items() if value.kind in ("leaf", "array")]
-    rewriter = _Rewriter(Reader(source.names, values, outside))
+    rewriter = _Rewriter(source, Reader(source.names, values, outside))
     lines = rewriter.run([line[4:] for line in source.lines])
     source.lines = [f"    {line}" for line in lines]
     return rewriter.done
@@ -53,8 +54,8 @@ def rewrite(source: Source, arguments: Sequence[str], plan: Plan) -> Rewritten:
 class _Rewriter:
     """Goes through the statements once, and collects rows until one has to be Python."""
 
-    def __init__(self, reader: Reader) -> None:
-        self.reader = reader
+    def __init__(self, source: Source, reader: Reader) -> None:
+        self.source, self.reader = source, reader
         self.table = Table()
         self.lines: list[str] = []
         self.start_of_runs: int | None = None  # among the lines
@@ -102,9 +103,7 @@ class _Rewriter:
             slot, row = self.reader.number(self.reader.arrays[name])
         except (KeyError, StaysPython):
             return False
-        # Names of things have no underscore in front.
-        new = f"_number{len(self.reader.kept)}"
-        self.reader.names[new] = slot
+        new = self.source.name(slot, "number")
         self.first.append(text.replace(name, new, 1))
         self._add([row], text)
         return True
@@ -142,14 +141,24 @@ class _Rewriter:
         if self.rows:
             for row in self.rows:
                 self._find_views(row.otherwise)
+            if self.start_of_runs is None:
+                self._begin_runs()
             self._write_run(self.table.extend(row.what for row in self.rows))
         for text in self.last.values():
             self._python(text)
         self._begin()
 
+    def _begin_runs(self) -> None:
+        """See first that nothing from outside has moved, before anything is computed."""
+        unmoved = self.reader.unmoved()
+        if self.done.left:
+            self.lines.insert(0, f"if run(table, {self.table.extend([unmoved.what])}):")
+            self.lines.insert(1, f"    {unmoved.otherwise}")
+        else:
+            self.rows.insert(0, unmoved)
+        self.start_of_runs = len(self.lines)
+
     def _write_run(self, start: int) -> None:
-        if self.start_of_runs is None:
-            self.start_of_runs = len(self.lines)
         self.done.runs += 1
         self.done.rows += len(self.rows)
         self.lines += [f"# {text}" for text in self.texts]

@@ -8,18 +8,19 @@ loops that NumPy would call, so the results have the same bits.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..arrays import Array
-from .arena import aligned
+from .arena import address, aligned
 from .lines import EXACT
-from .loops import Loop, address, elementwise, is_numpys, lies_where_expected, products
+from .loops import elementwise, header_of, is_numpys, lies_where_expected, products
 from .program import Value
-from .table import BELOW, BIND, FINITE, PUT, SET, TAKE, Other, Table
+from .table import BELOW, BIND, FINITE, PUT, SAME, SET, TAKE, Loop, Other
+from .trials import agrees, product_that_agrees
 
 ANY_STRIDE = (
     *EXACT, np.positive, np.negative, np.absolute, np.sign, np.ceil, np.floor, np.sqrt, np.square,
@@ -72,14 +73,15 @@ class Reader:
 
     def _add_argument(self, name: str, value: Value) -> None:
         """Let rows read an argument, if its elements lie side by side."""
-        memory = aligned(value.nbytes)
-        if not lies_where_expected():
-            return
-        try:
-            self.arrays[name] = _lying(memory, value)
-            self.examples[name] = memory
-        except ValueError:  # gaps between the elements, or from the last to the first
-            pass
+        if lies_where_expected() and _is_dense(value):
+            memory = self.examples[name] = aligned(value.nbytes)
+            self.arrays[name] = np.ndarray(value.shape, value.dtype, memory, strides=value.strides)
+
+    def unmoved(self) -> Row:
+        """Return the check that all arrays from outside lie where they did, and as they did."""
+        pairs = [pair for x in self.outside for pair in header_of(x)]
+        wheres, expected = zip(*pairs, strict=True) if pairs else ((), ())
+        return Row((SAME, wheres, expected), "return MISS")
 
     def rows(self, node: ast.stmt) -> list[Row]:
         """Return the rows of a statement.
@@ -140,7 +142,7 @@ class Reader:
                 number = self.arguments.index(name)
                 given = address(self.given) + 8 * number
                 what = BIND, (len(binds) - done, i, given, offset), (self.arrays[name].itemsize,)
-                # Only NumPy's calls take care of numbers that lie askew.
+                # Only NumPy's calls take care of numbers that are misaligned.
                 copy = f"{name} = {name}.copy('K')\ngiven[{number}] = id({name})"
                 found.append(Row(what, copy, next=0))
             found.append(row)
@@ -175,17 +177,17 @@ class Reader:
                 self._apart(x, out)
         any_stride = ufunc in ANY_STRIDE
         call = elementwise(ufunc, operands, any_stride)
-        if call is None or not _agrees(ufunc, *(x.dtype for x in operands)):
+        if call is None or not agrees(ufunc, *(x.dtype for x in operands)):
             raise StaysPython
         return [Row(call)] if out.size else []
 
     def _dot(self, a: Array, b: Array, out: Array) -> list[Row]:
         self._apart(a, out)
         self._apart(b, out)
-        choice = _product_that_agrees(a, b, out)
+        choice = product_that_agrees(a, b, out)
         if choice is None:
             raise StaysPython
-        return [Row(call) for call in products(a, b, out)[choice]]
+        return [Row(products(a, b, out)[choice])]
 
     def _move(
         self, kind: int, one: ast.expr, index: ast.expr, other: ast.expr, otherwise: str = ""
@@ -202,7 +204,7 @@ class Reader:
         return [Row(what, otherwise, raises=bool(otherwise))]
 
     def _apart(self, x: Array, out: Array) -> None:
-        """Raise if NumPy would have to see that x may lie in what is written."""
+        """Raise if x may overlap what is written: NumPy's call would see to that."""
         if np.may_share_memory(x, out):
             raise StaysPython
         if self._argument_at(address(x)) and any(np.may_share_memory(out, y) for y in self.outside):
@@ -242,92 +244,14 @@ class Reader:
         return [Row((BELOW, (address(indices),), (indices.size, limit)), raises=True)]
 
 
-def runner() -> Callable[[int, int], int]:
-    """Return run(home, row), compiled: it runs the rows of a table from that one on.
+def _is_dense(value: Value) -> bool:
+    """Return whether there are no gaps between the elements, and none is there twice.
 
-    It returns 0 when they are done, else the number of the row whose check failed.
+    A copy of such an array lies as it does.
     """
-    from .interpreter import run  # which needs Numba
-
-    found: Callable[[int, int], int] = run
-    return found
-
-
-# --- the same bits -------------------------------------------------------------------------------
-
-_agreeing: dict[Any, bool] = {}
-_choices: dict[Any, int | None] = {}
-
-
-def _agrees(ufunc: np.ufunc, *dtypes: Any) -> bool:
-    """Return whether a loop gives the bits that NumPy gives, tried once on random numbers."""
-    key = ufunc, dtypes
-    if key not in _agreeing:
-        *given, out = (aligned(37 * d.itemsize).view(d) for d in dtypes)
-        call = elementwise(ufunc, (*given, out), False)
-        _agreeing[key] = call is not None and _same_bits([call], ufunc, given, out)
-    return _agreeing[key]
-
-
-def _product_that_agrees(a: Array, b: Array, out: Array) -> int | None:
-    """Return the first way to multiply that gives the bits of a.dot(b, out), None if none does."""
-    fixed = _fixed(a), _fixed(b)
-    key = address(a) == address(b), fixed, *((x.shape, x.strides, x.dtype) for x in (a, b, out))
-    if key not in _choices:
-        memories = [aligned(x.nbytes) for x in (a, b, out)]
-        memories[1] = memories[0] if key[0] else memories[1]
-        try:
-            left, right, result = map(_lying, memories, (a, b, out))
-        except ValueError:  # gaps between the elements
-            return None
-        ways = enumerate(products(left, right, result))
-        good = (i for i, calls in ways if _same_bits(calls, np.dot, (left, right), result, fixed))
-        _choices[key] = next(good, None)
-    return _choices[key]
-
-
-def _fixed(x: Array) -> float | None:
-    """Return the one number of a constant, as of the ones that sum up a batch of one sample."""
-    return float(x.item()) if x.size == 1 and not x.flags.writeable else None
-
-
-def _lying(memory: Array, like: Array | Value) -> Array:
-    """Return the memory as an array that lies as another does; ValueError if it is too small."""
-    return np.ndarray(like.shape, like.dtype, memory, strides=like.strides)
-
-
-MIXTURES = ((), (0,), (0, -0.0, 1, -1), (0, -0.0, np.inf, -np.inf, np.nan, 1))
-"""What random numbers are mixed with, to try loops on."""
-
-
-def _same_bits(
-    calls: list[Loop],
-    function: Any,
-    given: Sequence[Array],
-    out: Array,
-    fixed: Sequence[float | None] = (None, None, None),
-) -> bool:
-    """Return whether the calls do what the function does, nan being nan whatever its bits."""
-    rng = np.random.default_rng(0)
-    table = Table()
-    start, home = table.extend(calls), table.finish()
-    with np.errstate(all="ignore"):
-        for mixture in MIXTURES if out.size < 10_000 else MIXTURES[2:]:
-            for share in (0.5, 0.5, 1.0) if mixture else (0.0,):
-                for x, number in zip(given, fixed, strict=False):
-                    numbers = rng.standard_normal(x.shape)
-                    others = rng.choice(mixture or (1.0,), x.shape)
-                    drawn = np.where(rng.random(x.shape) < share, others, numbers)
-                    x[...] = drawn if number is None else number
-                runner()(home, start)
-                found = out.copy()
-                function(*given, out=out)
-                if not _are_same(found, out):
-                    return False
+    expected = value.dtype.itemsize
+    for stride, size in sorted(zip(value.strides, value.shape, strict=True)):
+        if size > 1 and stride != expected:
+            return False
+        expected *= size
     return True
-
-
-def _are_same(a: Array, b: Array) -> bool:
-    if a.dtype.kind != "f":
-        return a.tobytes() == b.tobytes()
-    return bool(((a == b) & (np.signbit(a) == np.signbit(b)) | np.isnan(a) & np.isnan(b)).all())

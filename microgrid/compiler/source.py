@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import itertools
 import math
 import re
+from keyword import iskeyword
 from typing import Any
 
 import numpy as np
@@ -12,25 +14,27 @@ from numpy import ndarray
 
 from ..core import Tensor, next_serial, wrap
 
-TAKEN = frozenset(dir(builtins))  # names that conditions use
-
-OF_TABLES = "at", "given", "kept", "quiet", "run", "table"
-"""Names that lines use which run a table."""
+LOCALS = "now", "at", "given", "kept", "quiet", "run", "table", "replay", "holders"
+"""Names that the lines use themselves; most of them those that run a table."""
 
 MISS: Any = object()
 """What a replay returns if something that it relies on has changed."""
 
 
 class Source:
-    """Lines of Python and what their names stand for."""
+    """Lines of Python and what their names stand for.
+
+    Attributes:
+        taken: names that nothing new may have.
+    """
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.names: dict[str, Any] = {
             "Tensor": Tensor, "MISS": MISS, "copyto": np.copyto, "ndarray": ndarray,
             "next_serial": next_serial, "wrap": wrap, "isfinite": math.isfinite,
-            **dict.fromkeys(OF_TABLES),
         }  # fmt: skip
+        self.taken = {*dir(builtins), *self.names, *LOCALS}
         self._known: dict[int, str] = {}
         self._counts: dict[str, int] = {}
 
@@ -45,10 +49,14 @@ class Source:
 
     def new(self, prefix: str) -> str:
         """Return a name that nothing has yet: the prefix itself if it can be."""
-        prefix = f"{prefix}_" if prefix in TAKEN else prefix
-        number = self._counts.get(prefix, -1) + 1
-        self._counts[prefix] = number
-        return f"{prefix}{number}" if number or prefix in self.names or len(prefix) == 1 else prefix
+        prefix = prefix if prefix.isidentifier() and not iskeyword(prefix) else "thing"
+        for number in itertools.count(self._counts.get(prefix, 0)):
+            name = f"{prefix}{number}" if number or len(prefix) == 1 else prefix
+            if name not in self.taken:
+                break
+        self._counts[prefix] = number + 1
+        self.taken.add(name)
+        return name
 
     def run(self) -> dict[str, Any]:
         """Return what the names stand for when the lines have been run."""

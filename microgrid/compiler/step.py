@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -291,7 +290,7 @@ def compile(  # noqa: A001  the name in the ecosystem
         TraceError: from a call, if the step does what a replay could not do again.
         TypeError: `step` cannot be called.
         ValueError: the backend or a pass is not known.
-        ModuleNotFoundError: the backend needs Numba, and it is not installed.
+        ImportError: the backend needs Numba, and it is not installed or cannot be used.
 
     >>> import numpy as np
     >>> import microgrid as mg
@@ -328,18 +327,25 @@ def compile(  # noqa: A001  the name in the ecosystem
 
 
 def check_backend(what: str, backend: Any) -> None:
-    """Raise unless programs can be written for it: ValueError, or ModuleNotFoundError.
+    """Raise unless programs can be written for it: a ValueError, or an ImportError.
 
     Args:
         what: what the message begins with.
     """
     if backend not in BACKENDS:
         raise ValueError(f"{what}={backend!r} was given; there are 'numpy' and 'numba'.")
-    if backend == "numba" and importlib.util.find_spec("numba") is None:
-        raise ModuleNotFoundError(
-            f"{what}='numba' was given, and Numba is not installed. Install the extra: "
-            "pip install 'microgrid[numba]'."
-        )
+    if backend == "numba":
+        from .trials import runner  # here, as few need it
+
+        try:
+            runner()  # before a step has changed anything
+        except Exception as error:  # whatever stands in its way
+            missing = isinstance(error, ModuleNotFoundError)
+            why = "Numba is not installed" if missing else f"Numba cannot be used: {error}"
+            raise (ModuleNotFoundError if missing else ImportError)(
+                f"{what}='numba' was given, and {why.rstrip('.')}. Install the extra: "
+                "pip install 'microgrid[numba]'; or compile for 'numpy'."
+            ) from error
 
 
 class _Prediction:

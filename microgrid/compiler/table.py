@@ -3,23 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
-from .loops import Loop, address
+from .arena import address
 
-DONE, CALL, BIND, FINITE, BELOW, TAKE, PUT, SET = range(8)
+DONE, CALL, BIND, SAME, FINITE, BELOW, TAKE, PUT, SET, OUTER = range(10)
 """The kinds of rows.
 
-CALL: an inner loop of NumPy. BIND: an operand of a row further down lies where the data of an array
-does that the caller has just given, if that is aligned. FINITE, BELOW: checks of a number, and of
-indices. TAKE, PUT: elements by their flat indices. SET: a number, from one in float64. A row whose
-check fails ends the run.
+CALL: an inner loop of NumPy. BIND: tells a row further down where the data of an argument lies, if
+that is aligned. SAME, FINITE, BELOW: checks, of words in memory, of a number, of indices. TAKE and
+PUT: elements by their flat indices. SET: a number, from one in float64. OUTER: the products of a
+column and a row. A row whose check fails ends the run.
 """
 
 WORDS = 9
 """In a row: kind, function, data, operands, counts, strides, times, jumps, number of operands."""
+
+
+@dataclass(frozen=True)
+class Loop:
+    """One call of an inner loop, or several side by side.
+
+    Attributes:
+        function, data: what NumPy calls, and what it is given last.
+        addresses: of the first element of each operand.
+        counts: how many elements, and for a matrix product the sizes of the axes.
+        strides: the bytes from an element to the next, of each operand.
+        times: how often it is called.
+        jumps: the bytes that the operands are moved by between two calls.
+    """
+
+    function: int
+    data: int
+    addresses: tuple[int, ...]
+    counts: tuple[int, ...]
+    strides: tuple[int, ...]
+    times: int = 1
+    jumps: tuple[int, ...] = ()
 
 
 Other: TypeAlias = tuple[int, tuple[int, ...], tuple[int, ...]]
