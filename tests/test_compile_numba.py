@@ -488,6 +488,7 @@ def test_an_array_from_outside_that_moves_is_found() -> None:
     check_same(compiled(x), eager())
 
 
+@pytest.mark.filterwarnings("ignore:Setting the dtype")  # since NumPy 2.5
 def test_an_array_from_outside_of_another_dtype_is_found() -> None:
     outside, x = np.ones(3), np.arange(3.0)
     compiled, eager = both(lambda x: x * outside + 1, x)
