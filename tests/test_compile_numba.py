@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import microgrid as mg
 from microgrid import nn
-from microgrid.compiler import loops, trials
+from microgrid.compiler import loops, rows, trials
 from microgrid.compiler.arena import address
 from microgrid.compiler.loops import elementwise
 from microgrid.compiler.table import BELOW, BIND, FINITE, PUT, SAME, SET, TAKE, Table
@@ -147,6 +147,14 @@ def test_another_layout_of_ufuncs_is_noticed(monkeypatch: Any) -> None:
     monkeypatch.undo()
     loops.find.cache_clear()
     assert loops.find(np.add, (np.dtype("f"),) * 3) is not None
+
+
+def test_where_arrays_lie_in_another_way_all_stays_python(monkeypatch: Any) -> None:
+    monkeypatch.setattr(rows, "lies_where_expected", lambda: False)
+    twins = numba_twins()
+    twins.call_each(batch(seed) for seed in range(3))
+    assert "run(" not in twins.compiled.source
+    assert twins.compiled.explain().splitlines()[-1].startswith("in the table: 0 statements")
 
 
 # --- the other rows ------------------------------------------------------------------------------

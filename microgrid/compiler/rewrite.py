@@ -64,8 +64,8 @@ class _Rewriter:
         self._begin()
 
     def _begin(self) -> None:
-        self.first: list[str] = []  # what is done before the run, and by its target after it
-        self.last: dict[str, str] = {}
+        self.first: list[str] = []  # what is done before the run
+        self.last: dict[str, str] = {}  # and after it, by what is set
         self.rows: list[Row] = []
         self.texts: list[str] = []
 
