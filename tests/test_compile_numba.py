@@ -288,8 +288,9 @@ def test_other_optimisers_run_between_the_tables(make: Any) -> None:
 
 
 @pytest.mark.parametrize("rows_", [1, 6])
-def test_a_plain_step_calls_numpy_nowhere_else(rows_: int) -> None:
-    twins = numba_twins()
+@pytest.mark.parametrize("momentum", [0, 0.9])
+def test_a_step_of_sgd_calls_numpy_nowhere_else(rows_: int, momentum: float) -> None:
+    twins = numba_twins(network(optimizer=lambda p: mg.optim.SGD(p, lr=0.1, momentum=momentum)))
     twins.call_each(batch(seed, rows_) for seed in range(3))
     assert python_calls(twins.compiled) == []
     assert twins.compiled.source.count(" run(table, 1)") == 1

@@ -106,13 +106,21 @@ class SGD(Optimizer):
     def write_update(
         self, line: Any, group: Group, data: Array, g: Array, scratch: Array, slots: Slots
     ) -> bool:
-        """Write the plain update out, for the compiler."""
-        if group["momentum"] or group["weight_decay"]:
+        """Write the plain update out, for the compiler, and that with momentum alone."""
+        direction = slots.get("momentum_buffer") if group["momentum"] else g
+        turned = group["momentum"] and (group["nesterov"] or group["dampening"])
+        if group["weight_decay"] or turned or direction is None:
             return False
-        line.require("not {0}['momentum'] and not {0}['weight_decay']", group)
+        line.require("not {0}['weight_decay']", group)
+        if group["momentum"]:
+            line.require("not {0}['nesterov'] and not {0}['dampening']", group)
+            momentum = np.empty((), data.dtype)
+            line.text("{0}[()] = {1}['momentum']", momentum, group)
+            line(np.multiply, direction, momentum, direction)
+            line(np.add, direction, g, direction)
         rate = np.empty((), data.dtype)
         line.text("{0}[()] = {1}['lr']", rate, group)
-        line(np.multiply, g, rate, scratch)
+        line(np.multiply, direction, rate, scratch)
         line(np.subtract, data, scratch, data)
         return True
 
