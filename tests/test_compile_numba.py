@@ -578,6 +578,43 @@ def test_powers_of_whole_numbers_stay_numpys() -> None:
     assert loops.find(np.power, (np.dtype(int),) * 3) is None
 
 
+def test_products_of_stretched_operands_are_left_to_numpy() -> None:
+    out = np.zeros((2, 1))
+    stretched = np.broadcast_to(np.ones(()), (3, 1))
+    assert trials.product_that_agrees(np.ones((2, 3)), stretched, out) is None
+    assert trials.product_that_agrees(np.ones((2, 3)), stretched.copy(), out) == 0
+
+    def build() -> Any:
+        v = mg.tensor(np.ones((2, 1)), requires_grad=True)
+
+        def step(x: Any) -> Any:
+            v.zero_grad()
+            mean = (x @ v).mean()
+            (mean * mean).backward()
+            return mean
+
+        return step, lambda: v.grad
+
+    twins = numba_twins(build)
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        twins.call(rng.normal(size=(3, 2)))
+
+
+def test_an_array_that_became_read_only_is_not_written() -> None:
+    w = mg.tensor(np.ones(3), requires_grad=True)
+
+    def step(x: Any) -> Any:
+        mg.assign(w, x * 2)
+        return w + 1
+
+    compiled, _ = both(step, np.ones(3))
+    w._data.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        compiled(np.full(3, 5.0))
+    assert w._data.tolist() == [2, 2, 2]
+
+
 def test_large_products_are_left_to_numpy() -> None:
     a, b = np.zeros((2, 100_000), "f"), np.zeros((100_000, 2), "f")
     assert trials.product_that_agrees(a, b, np.zeros((2, 2), "f")) is None

@@ -24,15 +24,17 @@ FLOATS = np.float32, np.float64
 HEADER = object.__basicsize__
 """The bytes that each Python object begins with; in an array, the address of its data follows."""
 
+WRITEABLE = 0x400  # among the flags, by ndarraytypes.h
+
 
 def header_of(array: Array) -> list[tuple[int, int]]:
-    """Return where an array keeps its data, its shape, strides and dtype, and what stands there.
+    """Return where an array keeps its data, shape, strides, dtype and flags, and what stands there.
 
     The addresses come before what lies at them.
     """
     start = id(array) + HEADER
-    fields = [start, start + 16, start + 24, start + 40]  # data, shape, strides, dtype
-    _, shape, strides, _ = map(_word, fields)
+    fields = [start + offset for offset in (0, 16, 24, 40, 48)]
+    _, shape, strides, _, _ = map(_word, fields)
     fields += [first + 8 * i for first in (shape, strides) for i in range(array.ndim)]
     return [(where, _word(where)) for where in fields]
 
@@ -43,10 +45,14 @@ def lies_where_expected() -> bool:
     if np.dtype(np.intp).itemsize != 8:
         return False
     probe = np.zeros((2, 3))
-    start, (shape, strides) = id(probe) + HEADER, (probe.shape, probe.strides)
+    start, shape, strides = id(probe) + HEADER, probe.shape, probe.strides
     if (_word(start), _word(start + 40)) != (address(probe), id(probe.dtype)):
         return False
-    return tuple(value for _, value in header_of(probe)[4:]) == shape + strides
+    flags = _word(start + 48)
+    probe.flags.writeable = False
+    if flags ^ _word(start + 48) != WRITEABLE:
+        return False
+    return tuple(value for _, value in header_of(probe)[5:]) == shape + strides
 
 
 def is_numpys(function: Any) -> bool:
