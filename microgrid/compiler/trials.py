@@ -117,12 +117,12 @@ def _same_bits(
         fixed: which of the operands are 1 whatever is drawn.
     """
     table = Table()
-    start, home = table.extend([way]), table.finish()
+    start, home, run = table.extend([way]), table.finish(), runner()
     with np.errstate(all="ignore"):
         for drawn in _draws(given):
             for x, numbers, is_one in zip(given, drawn, fixed, strict=False):
                 x[...] = 1 if is_one else numbers
-            runner()(home, start)
+            run(home, start)
             found = out.copy()
             function(*given, out=out)
             if not _are_same(found, out):

@@ -53,7 +53,7 @@ def _write_gate(line: Any, out: Array, g: Any, y: Any) -> bool:
     if out.size > line.short:
         # The sign of what is not negative, by passes that take several numbers at a time. The sum
         # makes 0 of -0.
-        line.each(np.add, y, np.zeros((), y.dtype), sign)
+        line.each(np.add, y, line.filled((), y.dtype, 0), sign)
         line(np.minimum, sign, line.filled(y.shape, y.dtype, 1), out=sign)
         line(np.ceil, sign, sign)
     else:
